@@ -1,0 +1,63 @@
+/**
+ * Every stable code. A code keeps its meaning within a major version; messages may change. `docs/errors.md` says for each
+ * what to do, and a test keeps that page complete.
+ */
+export const ERROR_CODES = [
+  'ERR_CHECKPOINT_INVALID',
+  'ERR_CLOSED',
+  'ERR_CONFIG_INVALID',
+  'ERR_DISCLOSURE_INVALID',
+  'ERR_ENTRY_INVALID',
+  'ERR_ENTRY_NOT_FOUND',
+  'ERR_ENTRY_TOO_LARGE',
+  'ERR_EVENT_INVALID',
+  'ERR_FIPS_UNAVAILABLE',
+  'ERR_HEAD_FORGED',
+  'ERR_HOME_COPIED',
+  'ERR_HOME_EXISTS',
+  'ERR_HOME_NOT_FOUND',
+  'ERR_ID_CONFLICT',
+  'ERR_JSON_INVALID',
+  'ERR_KEY_INVALID',
+  'ERR_KEY_MISMATCH',
+  'ERR_KEY_PERMISSIONS',
+  'ERR_LOG_FULL',
+  'ERR_NOTE_INVALID',
+  'ERR_NOTE_UNVERIFIED',
+  'ERR_OUTCOME_UNKNOWN',
+  'ERR_OVERLOADED',
+  'ERR_PIN_CONFLICT',
+  'ERR_POLICY_INVALID',
+  'ERR_PROOF_INVALID',
+  'ERR_ROLLED_BACK',
+  'ERR_SPLIT_VIEW',
+  'ERR_STORE_BUSY',
+  'ERR_STORE_CONFLICT',
+  'ERR_STORE_CORRUPT',
+  'ERR_STORE_FAILED',
+  'ERR_STORE_FULL',
+  'ERR_STORE_READONLY',
+  'ERR_STORE_VERSION',
+  'ERR_TILE_INVALID',
+] as const
+
+export type IndelibleErrorCode = (typeof ERROR_CODES)[number]
+
+/**
+ * Something a caller may want to handle. Misuse of the API is a plain `TypeError` or `RangeError` instead.
+ * The message says what was found, what was expected and where; it never carries record contents or keys.
+ */
+export class IndelibleError extends Error {
+  override readonly name: string = 'IndelibleError'
+  readonly code: IndelibleErrorCode
+
+  constructor(code: IndelibleErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** Whether `error` is an {@link IndelibleError}, of one of `codes` if any are given. */
+export function isIndelibleError(error: unknown, ...codes: IndelibleErrorCode[]): error is IndelibleError {
+  return error instanceof IndelibleError && (codes.length === 0 || codes.includes(error.code))
+}

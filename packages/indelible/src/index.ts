@@ -1,0 +1,1 @@
+export { IndelibleError, type IndelibleErrorCode, isIndelibleError } from './errors.ts'
