@@ -5,6 +5,7 @@ import { hkdf } from '@noble/hashes/hkdf.js'
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js'
 import { randomBytes as nobleRandomBytes } from '@noble/hashes/utils.js'
+import type { MacKey } from './mac-key.ts'
 
 const encoder = new TextEncoder()
 const bytes = (data: Uint8Array | string) => (typeof data === 'string' ? encoder.encode(data) : data)
@@ -13,14 +14,14 @@ export function sha256(data: Uint8Array | string): Uint8Array {
   return nobleSha256(bytes(data))
 }
 
-export type MacKey = Uint8Array
+export type { MacKey } from './mac-key.ts'
 
 export function macKey(raw: Uint8Array): MacKey {
-  return new Uint8Array(raw)
+  return { prepared: new Uint8Array(raw) }
 }
 
 export function hmacSha256(key: MacKey, data: Uint8Array | string): Uint8Array {
-  return hmac(nobleSha256, key, bytes(data))
+  return hmac(nobleSha256, key.prepared as Uint8Array, bytes(data))
 }
 
 export function hkdfSha256(ikm: Uint8Array, info: Uint8Array, length: number): Uint8Array {

@@ -1,0 +1,252 @@
+/**
+ * The keys folder of a home. `state.json` is the ratchet and the signer's memory, and binds both to this place: a copied
+ * folder, or one restored from a backup, must not become a second writer that signs a second history.
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { type MacKey, macKey } from '#crypto'
+import { fromBase64, toBase64 } from '../bytes.ts'
+import { macKeyId, Ratchet } from '../chain/chain.ts'
+import type { EpochClock } from '../chain/epoch.ts'
+import { IndelibleError } from '../errors.ts'
+import type { NoteSigner, VerifierKey } from '../note/signed-note.ts'
+import { checkPrivate, makePrivateDirectory, readPrivateFile, withFileLock, writeFileAtomic } from './files.ts'
+import type { LogKeys, Remembered } from './log-keys.ts'
+import { generateSkey, type Profile, signerFromSkey } from './signer.ts'
+
+const base64Key = z.string().regex(/^[A-Za-z0-9+/]{43}=$/)
+const stateSchema = z.strictObject({
+  origin: z.string(),
+  place: z.string(),
+  epoch_start_ms: z.number().int(),
+  epoch_seconds: z.number().int().positive(),
+  mac_id: base64Key,
+  epoch: z.number().int().nonnegative(),
+  key: base64Key,
+  size: z.number().int().nonnegative(),
+  root: z.string(),
+})
+type State = z.infer<typeof stateSchema>
+
+const rotationSchema = z.strictObject({ id: z.string(), skey: z.string() })
+
+/** What {@link createKeyFiles} made; `firstKey` (K_0) is nowhere on disk once the first epoch is over. */
+export interface CreatedKeys {
+  readonly firstKey: Uint8Array
+}
+
+/** Fills `directory` with fresh keys of the log `origin`. */
+export function createKeyFiles(
+  directory: string,
+  { origin, clock, profile }: { origin: string; clock: EpochClock; profile: Profile },
+): CreatedKeys {
+  makePrivateDirectory(directory)
+  // https://bford.info/cachedir/: what tar, borg and restic look for to leave a folder out. A ratchet that comes back from
+  // a backup brings back the keys that were erased.
+  writeFileSync(join(directory, 'CACHEDIR.TAG'), 'Signature: 8a477f597d28d172789f06886806bc55\n', { mode: 0o600 })
+  writeFileSync(join(directory, '.nobackup'), '', { mode: 0o600 })
+  const firstKey = new Uint8Array(randomBytes(32))
+  writeFileAtomic(join(directory, 'log.skey'), `${generateSkey(origin, profile)}\n`)
+  for (const name of ['fingerprint.key', 'ids.key']) {
+    writeFileAtomic(join(directory, name), `${toBase64(randomBytes(32))}\n`)
+  }
+  writeState(directory, {
+    origin,
+    place: placeOf(directory),
+    epoch_start_ms: clock.startMs,
+    epoch_seconds: clock.seconds,
+    mac_id: toBase64(macKeyId(firstKey, origin)),
+    epoch: 0,
+    key: toBase64(firstKey),
+    size: 0,
+    root: '',
+  })
+  return { firstKey }
+}
+
+export class FileKeys implements LogKeys {
+  readonly origin: string
+  readonly clock: EpochClock
+  readonly macId: Uint8Array
+  readonly fingerprint: MacKey
+  readonly ids: MacKey
+  readonly #directory: string
+  #signer: NoteSigner
+  #previous: VerifierKey | null = null
+  #ratchet: Ratchet
+  #remembered: Remembered | null
+
+  /**
+   * @param options.adopt accept a folder that was made in another place, and bind it to this one
+   * @throws IndelibleError `ERR_HOME_NOT_FOUND`, `ERR_KEY_PERMISSIONS`, `ERR_KEY_INVALID`, `ERR_HOME_COPIED`,
+   * `ERR_KEY_MISMATCH` if the signing key is another log's
+   */
+  constructor(directory: string, options: { readonly adopt?: boolean } = {}) {
+    this.#directory = directory
+    checkPrivate(directory)
+    const state = readState(directory)
+    if (state.place !== placeOf(directory)) {
+      if (!options.adopt) {
+        throw new IndelibleError(
+          'ERR_HOME_COPIED',
+          `${directory} was copied, restored or moved to another host. If nothing else writes this log, repeat with --adopt`,
+        )
+      }
+      writeState(directory, { ...state, place: placeOf(directory) })
+    }
+    this.origin = state.origin
+    this.clock = { startMs: state.epoch_start_ms, seconds: state.epoch_seconds }
+    this.macId = fromBase64(state.mac_id)
+    this.fingerprint = readMacKey(directory, 'fingerprint.key')
+    this.ids = readMacKey(directory, 'ids.key')
+    this.#signer = this.#readSigner('log.skey')
+    this.#ratchet = new Ratchet(state.epoch, fromBase64(state.key))
+    this.#remembered = rememberedOf(state)
+  }
+
+  get signer(): NoteSigner {
+    return this.#signer
+  }
+
+  get trusted(): readonly VerifierKey[] {
+    return this.#previous ? [this.#signer.key, this.#previous] : [this.#signer.key]
+  }
+
+  ratchet(): Ratchet {
+    return this.#ratchet.clone()
+  }
+
+  async erase(ratchet: Ratchet): Promise<void> {
+    if (ratchet.epoch <= this.#ratchet.epoch) return
+    this.#ratchet = ratchet.clone()
+    // Atomic: after a crash the file has the old key or the new one. The seals are committed already, so either will do.
+    await this.#update((state) =>
+      ratchet.epoch > state.epoch ? { ...state, epoch: ratchet.epoch, key: toBase64(ratchet.key) } : state,
+    )
+  }
+
+  remembered(): Remembered | null {
+    return this.#remembered
+  }
+
+  remember(checkpoint: Remembered): void {
+    if (checkpoint.size >= (this.#remembered?.size ?? 0)) this.#remembered = checkpoint
+  }
+
+  async persist(): Promise<void> {
+    const remembered = this.#remembered
+    if (!remembered) return
+    await this.#update((state) => {
+      const known = rememberedOf(state)
+      // Another process of this home may be ahead; never forget what it has signed.
+      if (known && known.size > remembered.size) this.remember(known)
+      else return { ...state, size: remembered.size, root: toBase64(remembered.root) }
+      return state
+    })
+  }
+
+  /**
+   * Keeps the key that a rotation leads to, before the rotation is committed under the entry `id`.
+   * @returns the successor
+   */
+  async prepareRotation(id: string, profile: Profile): Promise<NoteSigner> {
+    const skey = generateSkey(this.origin, profile)
+    writeFileAtomic(this.#path('next.json'), JSON.stringify({ id, skey }))
+    return signerFromSkey(skey)
+  }
+
+  async refresh(isCommitted: (id: string) => Promise<boolean>): Promise<boolean> {
+    return this.#locked(async () => {
+      const next = this.#path('next.json')
+      if (existsSync(next)) {
+        const { id, skey } = rotationSchema.parse(JSON.parse(readPrivateFile(next)))
+        if (await isCommitted(id)) {
+          writeFileAtomic(this.#path('next.skey'), `${skey}\n`)
+          // The old private key is gone with this rename; the log says up to which size it counts.
+          renameSync(this.#path('next.skey'), this.#path('log.skey'))
+          rmSync(next, { force: true })
+        }
+      }
+      const signer = this.#readSigner('log.skey')
+      const known = rememberedOf(readState(this.#directory))
+      if (known) this.remember(known)
+      if (toBase64(signer.key.publicKey) === toBase64(this.#signer.key.publicKey)) return false
+      this.#previous = this.#signer.key
+      this.#signer = signer
+      return true
+    })
+  }
+
+  #readSigner(name: string): NoteSigner {
+    const signer = signerFromSkey(readPrivateFile(this.#path(name)))
+    if (signer.key.name !== this.origin) {
+      throw new IndelibleError('ERR_KEY_MISMATCH', `signing key is of ${signer.key.name}, this log is ${this.origin}`)
+    }
+    return signer
+  }
+
+  #update(change: (state: State) => State): Promise<void> {
+    return this.#locked(() => {
+      const state = readState(this.#directory)
+      const changed = change(state)
+      if (changed !== state) writeState(this.#directory, changed)
+    })
+  }
+
+  #locked<T>(work: () => T | Promise<T>): Promise<T> {
+    return withFileLock(this.#path('lock'), work)
+  }
+
+  #path(name: string): string {
+    return join(this.#directory, name)
+  }
+}
+
+function readState(directory: string): State {
+  const path = join(directory, 'state.json')
+  try {
+    return stateSchema.parse(JSON.parse(readPrivateFile(path)))
+  } catch (error) {
+    if (error instanceof IndelibleError) throw error
+    // No cause: the message of a parser may quote the key.
+    throw new IndelibleError('ERR_KEY_INVALID', `${path} is damaged`)
+  }
+}
+
+function writeState(directory: string, state: State): void {
+  writeFileAtomic(join(directory, 'state.json'), `${JSON.stringify(state)}\n`)
+}
+
+function rememberedOf({ size, root }: State): Remembered | null {
+  return size === 0 ? null : { size, root: fromBase64(root) }
+}
+
+function readMacKey(directory: string, name: string): MacKey {
+  const path = join(directory, name)
+  try {
+    return macKey(fromBase64(readPrivateFile(path).trim()))
+  } catch (error) {
+    if (error instanceof IndelibleError) throw error
+    throw new IndelibleError('ERR_KEY_INVALID', `${path} is damaged`)
+  }
+}
+
+/**
+ * Where a folder is: this host, and the folder's inode, which moving keeps and copying does not. In containers, whose host
+ * name changes with each start, `INDELIBLE_KEYS__HOST` gives a lasting one.
+ */
+function placeOf(directory: string): string {
+  const host = process.env.INDELIBLE_KEYS__HOST ?? machineId() ?? hostname()
+  return createHash('sha256').update(`${host}\n${statSync(directory).ino}`).digest('base64url')
+}
+
+function machineId(): string | undefined {
+  try {
+    return readFileSync('/etc/machine-id', 'utf8').trim() || undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,224 @@
+/** The log as its users see it: record, read, prove, verify. The one place where the stages meet. */
+import { hmacSha256, sha256 } from '#crypto'
+import { concat, toBase64Url } from '../bytes.ts'
+import { IndelibleError } from '../errors.ts'
+import type { LogKeys } from '../keys/log-keys.ts'
+import { openCheckpoint } from '../note/checkpoint.ts'
+import { formatTlogProof } from '../note/tlog-proof.ts'
+import type { PrivacyPolicy } from '../privacy/policy.ts'
+import { draftEntry, parseEntry, type ReadRecord } from '../record/entry.ts'
+import { type Assurance, prepareEvent } from '../record/event.ts'
+import { newId } from '../record/id.ts'
+import { type AgentEvent, type AuditRecord, ENTRY_SCHEMA } from '../record/schema.ts'
+import { formatTime } from '../record/time.ts'
+import type { Head, LogStore, StoredEntry } from '../store/store.ts'
+import { leafHash } from '../tree/hash.ts'
+import { checkInclusion, proveInclusion } from '../tree/proof.ts'
+import { sourceNodeReader } from '../tree/source.ts'
+import { type Clock, type Item, type Place, Sequencer, type SequencerOptions } from './sequencer.ts'
+
+/** The log's promise that an entry is durable and under a signed checkpoint. */
+export interface Receipt {
+  readonly origin: string
+  readonly index: number
+  readonly id: string
+  /** Leaf hash, base64url. */
+  readonly leaf: string
+  /** Signed note that covers the entry. */
+  readonly checkpoint: string
+  /** The same event was recorded before; this is its receipt. */
+  readonly duplicate?: true
+  /** As `duplicate`, but whether it was the same event could no longer be told: a part of it was erased, or rules changed. */
+  readonly uncompared?: true
+}
+
+/** An entry as it stands in the log, read back. */
+export interface LogEntry {
+  readonly index: number
+  /** The entry, verbatim. */
+  readonly entry: Uint8Array
+  readonly record: ReadRecord
+  /** Disclosures by part name, verbatim; a part that was erased is missing. */
+  readonly disclosures: ReadonlyMap<string, string>
+}
+
+/** An entry and what proves to a stranger that it is in the log. */
+export interface ProvenEntry {
+  readonly index: number
+  readonly entry: Uint8Array
+  /** Text of a `.tlog-proof` file (C2SP tlog-proof): inclusion proof and signed checkpoint. */
+  readonly proof: string
+}
+
+/** What a log is made of. `openLog` puts it together from a home. */
+export interface LogParts {
+  readonly store: LogStore
+  readonly keys: LogKeys
+  readonly privacy: PrivacyPolicy
+  readonly options?: SequencerOptions
+}
+
+export interface RecordOptions {
+  /** The most that this channel vouches for. Default `observed`. A producer can lower it, not raise it. */
+  readonly assurance?: Assurance
+}
+
+export class Log {
+  readonly origin: string
+  readonly #store: LogStore
+  readonly #keys: LogKeys
+  readonly #privacy: PrivacyPolicy
+  readonly #privacyMark: Uint8Array
+  readonly #sequencer: Sequencer
+  readonly #clock: Clock
+  readonly #onClose: (() => void)[] = []
+
+  private constructor({ store, keys, privacy, options = {} }: LogParts) {
+    this.origin = keys.origin
+    this.#store = store
+    this.#keys = keys
+    this.#privacy = privacy
+    this.#privacyMark = sha256(privacy.version).slice(0, 4)
+    this.#clock = options.clock ?? Date.now
+    this.#sequencer = new Sequencer(store, keys, options)
+  }
+
+  /**
+   * Opens a log for writing: checks its head, never scans it.
+   * @throws IndelibleError `ERR_HEAD_FORGED`, `ERR_ROLLED_BACK`, `ERR_STORE_CORRUPT`, and what the store throws
+   */
+  static async open(parts: LogParts): Promise<Log> {
+    const log = new Log(parts)
+    await log.#sequencer.open()
+    return log
+  }
+
+  /**
+   * Records one event. Resolves when it is durable and under a signed checkpoint.
+   *
+   * Nothing that an agent or a tool puts into part values, attributes or texts makes this fail; see `docs/format.md`.
+   *
+   * @throws IndelibleError `ERR_EVENT_INVALID` for a bad structured member (nothing was written), `ERR_ENTRY_TOO_LARGE`,
+   * `ERR_ID_CONFLICT`, `ERR_OVERLOADED` (retry), `ERR_OUTCOME_UNKNOWN` (retry with the same id), `ERR_HEAD_FORGED`,
+   * `ERR_ROLLED_BACK`, `ERR_CLOSED`, `ERR_STORE_…`
+   */
+  async record(event: AgentEvent, options?: RecordOptions): Promise<Receipt> {
+    const [receipt] = await this.recordMany([event], options)
+    return receipt!
+  }
+
+  /** Records events together: all of them, in consecutive entries and in this order, or none. Throws as {@link record}. */
+  async recordMany(events: readonly AgentEvent[], options: RecordOptions = {}): Promise<Receipt[]> {
+    const items = events.map((event) => this.#item(event, options.assurance ?? 'observed'))
+    if (items.length === 0) return []
+    const places = await this.#sequencer.append(items)
+    return places.map((place, i) => this.#receipt(items[i]!.id, place))
+  }
+
+  /** Resolves once everything recorded so far is durable or refused. */
+  flush(): Promise<void> {
+    return this.#sequencer.flush()
+  }
+
+  /** The latest signed checkpoint, as a note. `null` for a log without entries. */
+  async checkpoint(): Promise<string | null> {
+    return (await this.#store.head())?.checkpoint ?? null
+  }
+
+  /**
+   * One entry, by index or id.
+   * @throws IndelibleError `ERR_ENTRY_NOT_FOUND`, `ERR_ENTRY_INVALID`
+   */
+  async read(which: number | string): Promise<LogEntry> {
+    const row = await this.#row(which)
+    const record = parseEntry(row.entry)
+    const disclosures = new Map<string, string>()
+    for (const name of Object.keys(record.parts ?? {})) {
+      const disclosure = await this.#store.payload(row.index, name)
+      if (disclosure !== null) disclosures.set(name, disclosure)
+    }
+    return { index: row.index, entry: new Uint8Array(row.entry), record, disclosures }
+  }
+
+  /**
+   * Proves to somebody who has nothing but the vkey that an entry is in the log.
+   *
+   * The proof is checked before it is given out: a store that lies makes this fail, not the stranger.
+   * @throws IndelibleError `ERR_ENTRY_NOT_FOUND`, `ERR_PROOF_INVALID`
+   */
+  async prove(which: number | string): Promise<ProvenEntry> {
+    const head = await this.#headOrFail()
+    const row = await this.#row(which)
+    const { checkpoint } = openCheckpoint(head.checkpoint, { origin: this.origin, keys: this.#keys.trusted })
+    const { size, root } = checkpoint
+    const proof = await proveInclusion(row.index, size, sourceNodeReader(this.#store, size))
+    const leaf = leafHash(row.entry)
+    checkInclusion({ leaf, index: row.index, size, root, proof })
+    const text = formatTlogProof({ index: row.index, proof, checkpoint: head.checkpoint })
+    return { index: row.index, entry: new Uint8Array(row.entry), proof: text }
+  }
+
+  /** Runs `work` when the log has closed. */
+  onClose(work: () => void): void {
+    this.#onClose.push(work)
+  }
+
+  /** Writes what waits, publishes the last checkpoint and lets go of the store. */
+  async close(): Promise<void> {
+    await this.#sequencer.close()
+    await this.#store.close()
+    for (const work of this.#onClose.splice(0)) work()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #headOrFail(): Promise<Head> {
+    const head = await this.#store.head()
+    if (!head) throw new IndelibleError('ERR_ENTRY_NOT_FOUND', 'log has no entries')
+    return head
+  }
+
+  async #row(which: number | string): Promise<StoredEntry> {
+    const index = typeof which === 'number' ? which : (await this.#store.findIds([which])).get(which)?.index
+    if (index !== undefined && Number.isSafeInteger(index) && index >= 0) {
+      for await (const [row] of this.#store.entries(index, index + 1)) if (row) return row
+    }
+    const size = (await this.#store.head())?.size ?? 0
+    throw new IndelibleError(
+      'ERR_ENTRY_NOT_FOUND',
+      `no entry ${typeof which === 'number' ? which : 'of that id'}: log has ${size} entries`,
+    )
+  }
+
+  #item(event: AgentEvent, ceiling: Assurance): Item {
+    const { members, parts } = prepareEvent(event, ceiling)
+    const nowMs = this.#clock()
+    const { id = newId(nowMs), time = formatTime(nowMs), ...rest } = members
+    const kept = [...parts].map(([name, part]) => this.#privacy.keep(id, name, part))
+    const record = { ...rest, schema: ENTRY_SCHEMA, id, time } as Omit<AuditRecord, 'observed'>
+    if (kept.length > 0) record.parts = Object.fromEntries(kept.map(({ name, commit, mode }) => [name, { commit, mode }]))
+    const draft = draftEntry(record, { time: members.time !== undefined })
+    const stable = `${draft.stable}${kept.map((part) => part.stable).join('')}`
+    return {
+      id,
+      idGiven: members.id !== undefined,
+      draft,
+      payloads: kept,
+      digest: concat(this.#privacyMark, hmacSha256(this.#keys.ids, stable)),
+    }
+  }
+
+  #receipt(id: string, { index, leaf, checkpoint, duplicate, uncompared }: Place): Receipt {
+    return {
+      origin: this.origin,
+      index,
+      id,
+      leaf: toBase64Url(leaf),
+      checkpoint,
+      ...(duplicate && { duplicate }),
+      ...(uncompared && { uncompared }),
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/** Entries: a record as exactly one byte string, RFC 8785 canonical JSON of at most 65,535 bytes. */
+import { fromUtf8, utf8 } from '../bytes.ts'
+import { IndelibleError } from '../errors.ts'
+import { canonicalize, type Json, parseCanonical } from './jcs.ts'
+import { ASSURANCES, type AuditRecord, ENTRY_SCHEMA, OUTCOMES } from './schema.ts'
+
+/** Longest entry, in bytes: what a C2SP tlog-tiles entry bundle can hold. */
+export const MAX_ENTRY_BYTES = 65_535
+
+/**
+ * A record that waits for its `observed` time: the canonical text before and after that member's value. So an entry is
+ * encoded once, outside the log's lock, although the log decides within it when the entry was accepted.
+ */
+export interface Draft {
+  readonly before: string
+  readonly after: string
+  /** Canonical text of the members without `observed` and `parts`: what a retry of the same event must repeat. */
+  readonly stable: string
+}
+
+/**
+ * @param record without `observed`
+ * @param given whether the producer gave `time`; a time that we filled in differs between retries and is no part of `stable`
+ * @throws IndelibleError `ERR_ENTRY_TOO_LARGE` naming the largest member, `ERR_JSON_INVALID`
+ */
+export function draftEntry(record: Omit<AuditRecord, 'observed'>, given: { readonly time: boolean }): Draft {
+  let before = ''
+  let after = ''
+  let stable = ''
+  const members = record as unknown as Record<string, Json>
+  for (const key of Object.keys(members).sort()) {
+    const text = `"${key}":${canonicalize(members[key])},`
+    if (key < 'observed') before += text
+    else after += text
+    if (key !== 'parts' && (key !== 'time' || given.time)) stable += text
+  }
+  const draft = { before: `{${before}"observed":"`, after: `",${after.slice(0, -1)}}`, stable }
+  // 27 is the longest a time gets. Characters first: a byte count costs a pass over the text.
+  const longest = draft.before.length + draft.after.length + 27
+  if (longest * 3 > MAX_ENTRY_BYTES) checkSize(utf8(draft.before + draft.after).length + 27, members)
+  return draft
+}
+
+function checkSize(bytes: number, members: Record<string, Json>): void {
+  if (bytes <= MAX_ENTRY_BYTES) return
+  let largest = ''
+  let most = -1
+  for (const [key, value] of Object.entries(members)) {
+    const length = utf8(canonicalize(value)).length
+    if (length > most) [largest, most] = [key, length]
+  }
+  throw new IndelibleError(
+    'ERR_ENTRY_TOO_LARGE',
+    `entry has ${bytes} bytes, at most ${MAX_ENTRY_BYTES}; its largest member is ${largest} with ${most}: pass it as a part`,
+  )
+}
+
+/** The entry accepted at `observed`. */
+export function sealDraft(draft: Draft, observed: string): Uint8Array<ArrayBuffer> {
+  return utf8(draft.before + observed + draft.after)
+}
+
+/** An entry as read: known members typed, unknown ones kept. */
+export type ReadRecord = AuditRecord & { readonly [unknown: string]: unknown }
+
+const REQUIRED = ['schema', 'id', 'time', 'observed', 'type', 'outcome', 'assurance'] as const
+
+/**
+ * Reads an entry. Bytes that are not the one canonical form of their value are refused, so that nobody can show two
+ * readers of one entry two meanings; members that this version does not know are kept.
+ *
+ * @throws IndelibleError `ERR_ENTRY_INVALID`
+ */
+export function parseEntry(entry: Uint8Array): ReadRecord {
+  if (entry.length > MAX_ENTRY_BYTES) throw invalid(`has ${entry.length} bytes, at most ${MAX_ENTRY_BYTES}`)
+  let record: Record<string, Json>
+  try {
+    record = parseCanonical(fromUtf8(entry)) as Record<string, Json>
+  } catch (cause) {
+    throw new IndelibleError('ERR_ENTRY_INVALID', 'entry is not canonical JSON', { cause })
+  }
+  if (typeof record !== 'object' || record === null || Array.isArray(record)) throw invalid('is not an object')
+  if (record.schema !== ENTRY_SCHEMA) throw invalid(`has another schema than ${ENTRY_SCHEMA}`)
+  for (const member of REQUIRED) if (typeof record[member] !== 'string') throw invalid(`has no ${member}`)
+  if (!(OUTCOMES as readonly Json[]).includes(record.outcome!)) throw invalid('has an unknown outcome')
+  if (!(ASSURANCES as readonly Json[]).includes(record.assurance!)) throw invalid('has an unknown assurance')
+  const { actor, parts } = record as { actor?: { id?: Json }; parts?: Record<string, { commit?: Json; mode?: Json }> }
+  if (typeof actor?.id !== 'string') throw invalid('has no actor')
+  if (parts !== undefined) {
+    if (typeof parts !== 'object' || parts === null || Array.isArray(parts)) throw invalid('has no object of parts')
+    for (const part of Object.values(parts)) {
+      if (typeof part?.commit !== 'string' || typeof part.mode !== 'string')
+        throw invalid('has a part without a commitment')
+    }
+  }
+  return record as unknown as ReadRecord
+}
+
+function invalid(why: string): IndelibleError {
+  return new IndelibleError('ERR_ENTRY_INVALID', `entry ${why}`)
+}

@@ -1,0 +1,157 @@
+/**
+ * What a back-end keeps of one log, behind two interfaces because they promise opposite things: a {@link Store} never loses
+ * an entry, a {@link PayloadStore} must be able to erase one. One database may implement both.
+ *
+ * A back-end is done when the suite in `indelible/testing` passes unchanged.
+ */
+
+/** Where the log stands. Written with every batch, all or nothing with the entries. */
+export interface Head {
+  /** Number of entries. */
+  readonly size: number
+  /** Root hashes of the perfect subtrees, largest first. */
+  readonly frontier: readonly Uint8Array[]
+  /** HMAC chain value and epoch of the last entry, and when it was accepted. */
+  readonly mac: Uint8Array
+  readonly epoch: number
+  readonly observed: string
+  /** Signed note over `size`. */
+  readonly checkpoint: string
+  /** `observed` of the batch whose checkpoint was last published. */
+  readonly published: string
+  /** First index whose entry may not be missing; rises only by {@link Store.purge}. */
+  readonly minIndex: number
+}
+
+/** One row of the log. */
+export interface StoredEntry {
+  readonly index: number
+  readonly entry: Uint8Array
+  /** SHA-256(0x00 ‖ entry), RFC 6962 §2.1. */
+  readonly leaf: Uint8Array
+  readonly mac: Uint8Array
+  readonly epoch: number
+}
+
+/** A part's disclosure, verbatim. */
+export interface StoredPayload {
+  readonly index: number
+  readonly name: string
+  readonly disclosure: string
+}
+
+/** Which entry an id names, and the keyed digest that tells a retry from a conflict; `null` once erased. */
+export interface StoredId {
+  readonly id: string
+  readonly index: number
+  readonly digest: Uint8Array | null
+}
+
+/** A full tile: 256 hashes, and their root, which is the hash `index` of the level above. */
+export interface StoredTile {
+  readonly level: number
+  readonly index: number
+  readonly root: Uint8Array
+  readonly hashes: Uint8Array
+}
+
+export interface PublishedCheckpoint {
+  readonly size: number
+  readonly note: string
+}
+
+/** All that one append writes. Arrays of entries run in index order from `from`. */
+export interface Batch {
+  /** The size, in entries, that the log must have for the batch to apply. */
+  readonly from: number
+  readonly entries: readonly Uint8Array[]
+  readonly leaves: readonly Uint8Array[]
+  readonly macs: readonly Uint8Array[]
+  readonly epochs: readonly number[]
+  readonly payloads: readonly StoredPayload[]
+  readonly ids: readonly StoredId[]
+  /** Tiles that became full. */
+  readonly tiles: readonly StoredTile[]
+  readonly head: Head
+  /** Whether the head's checkpoint is kept for good, beside being the latest. */
+  readonly publish: boolean
+}
+
+/** What {@link Store.append} shows its caller under the lock. */
+export interface Locked {
+  /** `null` before the first append. */
+  readonly head: Head | null
+  /** Those of the ids asked for that the log has. */
+  readonly known: ReadonlyMap<string, StoredId>
+}
+
+/** Keeps one log. Methods may be called concurrently, from several processes at once where the back-end allows it. */
+export interface Store {
+  /**
+   * Takes the head lock, calls `seal` once with the head as it is, and applies the batch that `seal` returns, all or
+   * nothing. Resolves only once a crash can no longer undo it. `null` from `seal` writes nothing; what `seal` throws is
+   * thrown on, and nothing is written. Payloads are in the same transaction, or durable before the entries.
+   *
+   * @param ids to look up under the lock
+   * @throws IndelibleError `ERR_STORE_CONFLICT` if `from` is not the log's size (nothing was written), `ERR_STORE_BUSY` if
+   * the lock was not to be had in time, `ERR_STORE_FULL`, `ERR_STORE_READONLY`, `ERR_STORE_FAILED`. After any but the first
+   * two the outcome counts as unknown until {@link head} has been read again.
+   */
+  append(ids: readonly string[], seal: (locked: Locked) => Batch | null | Promise<Batch | null>): Promise<void>
+
+  head(): Promise<Head | null>
+
+  /** Rows `[start, end)` in index order, in chunks. A row that is missing is left out: the caller counts. */
+  entries(start: number, end: number): AsyncIterable<readonly StoredEntry[]>
+
+  /** The 8,192 bytes of a full tile, or `null`. */
+  tile(level: number, index: number): Promise<Uint8Array | null>
+
+  /** Roots of the full tiles `[start, end)` of a level. Throws `RangeError` if one is missing. */
+  tileRoots(level: number, start: number, end: number): Promise<readonly Uint8Array[]>
+
+  /** Leaf hashes of `[start, end)`, also of entries that were purged. Throws `RangeError` if one is missing. */
+  leaves(start: number, end: number): Promise<readonly Uint8Array[]>
+
+  findIds(ids: readonly string[]): Promise<ReadonlyMap<string, StoredId>>
+
+  /** Published checkpoints of a size in `(above, upTo]`, ascending, in chunks. */
+  checkpoints(above: number, upTo: number): AsyncIterable<readonly PublishedCheckpoint[]>
+
+  /** Keeps a checkpoint for good. The same again is no error; another one of that size is `ERR_STORE_CONFLICT`. */
+  publish(checkpoint: PublishedCheckpoint): Promise<void>
+
+  /**
+   * Raises `minIndex` to `below` and deletes entries and payloads beneath it; tiles and ids stay. The caller has committed
+   * the `audit.purge.intent` that allows it.
+   *
+   * @throws RangeError unless `below` is a multiple of 256, not above the size and not below `minIndex`
+   */
+  purge(below: number): Promise<void>
+
+  close(): Promise<void>
+}
+
+/** Keeps the disclosures of one log until somebody has them erased. */
+export interface PayloadStore {
+  payload(index: number, name: string): Promise<string | null>
+
+  /** Disclosures of entries `[start, end)`, by index and then name, in chunks. */
+  payloads(start: number, end: number): AsyncIterable<readonly StoredPayload[]>
+
+  /**
+   * Deletes disclosures, and the digests of their entries' ids. Erasing what is gone is no error.
+   * @returns how many disclosures were there
+   */
+  erase(parts: readonly PartAddress[]): Promise<number>
+}
+
+/** Where a part is: its entry, by index and id, and its name. */
+export interface PartAddress {
+  readonly index: number
+  readonly id: string
+  readonly name: string
+}
+
+/** A back-end in one piece, as `openLog` takes it. */
+export type LogStore = Store & PayloadStore

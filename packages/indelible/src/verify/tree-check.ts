@@ -1,0 +1,217 @@
+/**
+ * Recomputes the tree from the entries as they are shown, compares every stored hash on the way, and tells where the first
+ * difference is.
+ */
+import { isEqual, toBase64 } from '../bytes.ts'
+import { Frontier } from '../tree/frontier.ts'
+import { type Hash, leafHash } from '../tree/hash.ts'
+import { sourceNodeReader } from '../tree/source.ts'
+import { TILE_WIDTH, tileRoot } from '../tree/tile.ts'
+import { frontierNodes } from '../tree/frontier.ts'
+import type { EvidenceEntry, EvidenceHead, LogEvidence } from './evidence.ts'
+import type { FindingList } from './report.ts'
+
+export class TreeCheck {
+  readonly #evidence: LogEvidence
+  readonly #findings: FindingList
+  readonly #size: number
+  #frontier: Frontier
+  /** The tree that the stored leaf hashes make, once they differ from those of the entries. */
+  #stored: Frontier | null = null
+  /** `false` once an entry is missing whose leaf hash nothing else holds. */
+  #computable = true
+  #levels: Hash[][] = []
+  #tile: { readonly index: number; readonly hashes: Uint8Array | null } | null = null
+
+  private constructor(evidence: LogEvidence, size: number, frontier: Frontier, findings: FindingList) {
+    this.#evidence = evidence
+    this.#size = size
+    this.#frontier = frontier
+    this.#findings = findings
+  }
+
+  /** Starts at `start`, taking the hashes before it from the tiles: if they are wrong, the root will be. */
+  static async at(start: number, size: number, evidence: LogEvidence, findings: FindingList): Promise<TreeCheck> {
+    const nodes = frontierNodes(start)
+    let frontier = Frontier.empty()
+    let computable = true
+    if (nodes.length > 0) {
+      try {
+        frontier = new Frontier(start, await sourceNodeReader(evidence, size)(nodes))
+      } catch {
+        computable = false
+        findings.add('tile_missing', `tree hashes of the entries before ${start} are missing or malformed`)
+      }
+    }
+    const check = new TreeCheck(evidence, size, frontier, findings)
+    check.#computable = computable
+    return check
+  }
+
+  /** Root of the entries so far, or `null` where that cannot be told. */
+  root(): Hash | null {
+    return this.#computable ? this.#frontier.root() : null
+  }
+
+  /** Takes the entry at `index`, or `null` if it is missing. Returns its leaf hash as recomputed. */
+  async entry(index: number, row: EvidenceEntry | null): Promise<Hash | null> {
+    const inTile = await this.#leafInTile(index)
+    if (row === null) {
+      this.#findings.add('entry_missing', `entry ${index} is missing`, { index })
+      this.#append(inTile, inTile)
+      return inTile
+    }
+    const leaf = leafHash(row.entry)
+    if (isEqual(leaf, row.leaf)) {
+      if (inTile && !isEqual(leaf, inTile)) {
+        this.#findings.add('entry_altered', `entry ${index} is not the one whose leaf hash the tree holds`, {
+          index,
+          expected: toBase64(inTile),
+          found: toBase64(leaf),
+        })
+      }
+    } else if (inTile && isEqual(leaf, inTile)) {
+      this.#findings.add('leaf_altered', `stored leaf hash of entry ${index} is not that of the entry`, { index })
+    } else {
+      this.#findings.add('entry_altered', `entry ${index} does not have the leaf hash that was stored with it`, {
+        index,
+        expected: toBase64(row.leaf),
+        found: toBase64(leaf),
+      })
+    }
+    this.#append(leaf, inTile ?? row.leaf)
+    return leaf
+  }
+
+  /** A purged entry: its leaf hash stands in the tiles. */
+  async purged(index: number): Promise<Hash | null> {
+    const leaf = await this.#leafInTile(index)
+    if (!leaf) this.#findings.add('tile_missing', `leaf hash of purged entry ${index} is missing`, { index })
+    this.#append(leaf, leaf)
+    return leaf
+  }
+
+  #append(leaf: Hash | null, stored: Hash | null): void {
+    if (!leaf || leaf.length !== 32) {
+      this.#computable = false
+      return
+    }
+    if (!this.#computable) return
+    if (stored && stored.length === 32 && !isEqual(leaf, stored)) this.#stored ??= this.#frontier.clone()
+    this.#stored?.append(stored?.length === 32 ? stored : leaf)
+    this.#frontier.append(leaf)
+  }
+
+  /** What the level-0 tile says, checked against its own root and the level above as it comes by. */
+  async #leafInTile(index: number): Promise<Hash | null> {
+    const tile = Math.floor(index / TILE_WIDTH)
+    if (this.#tile?.index !== tile) {
+      const isFull = (tile + 1) * TILE_WIDTH <= this.#size
+      this.#tile = { index: tile, hashes: isFull ? await this.#fullTile(0, tile) : null }
+    }
+    const at = (index % TILE_WIDTH) * 32
+    return this.#tile.hashes?.slice(at, at + 32) ?? null
+  }
+
+  async #fullTile(level: number, index: number): Promise<Uint8Array | null> {
+    const hashes = await this.#evidence.tile(level, index)
+    const first = index * TILE_WIDTH ** (level + 1)
+    if (hashes?.length !== TILE_WIDTH * 32) {
+      this.#findings.add('tile_missing', `tile ${index} at level ${level} is missing or malformed`, { index: first })
+      return null
+    }
+    const root = tileRoot(hashes)
+    const stored = await this.#evidence.tileRoots(level, index, index + 1).catch(() => [])
+    if (!stored[0] || !isEqual(stored[0], root)) {
+      this.#findings.add('tile_altered', `tile ${index} at level ${level} has another root than stored with it`, {
+        index: first,
+      })
+    }
+    await this.#collect(level + 1, index, root)
+    return hashes
+  }
+
+  /** Compares the tiles above with the roots of the tiles below, as those come by in order. */
+  async #collect(level: number, index: number, root: Hash): Promise<void> {
+    const position = index % TILE_WIDTH
+    const hashes = this.#levels[level] ?? []
+    this.#levels[level] = hashes
+    hashes[position] = root
+    if (position !== TILE_WIDTH - 1) return
+    const above = Math.floor(index / TILE_WIDTH)
+    const tile = await this.#fullTile(level, above)
+    if (tile) {
+      const wrong = hashes.findIndex((hash, i) => hash && !isEqual(hash, tile.subarray(i * 32, (i + 1) * 32)))
+      if (wrong !== -1) {
+        const first = (above * TILE_WIDTH + wrong) * TILE_WIDTH ** level
+        this.#findings.add('tile_altered', `tile ${above} at level ${level} contradicts the tile below it`, {
+          index: first,
+        })
+      }
+    }
+    this.#levels[level] = []
+  }
+
+  /** Appends what the tiles say of `[index, size)`: for a verification that ends before the log does. */
+  async skipTo(index: number): Promise<void> {
+    if (!this.#computable || index >= this.#size) return
+    const nodes = []
+    for (let at = index; at < this.#size; ) {
+      let level = 0
+      while (at % 2 ** (level + 1) === 0 && at + 2 ** (level + 1) <= this.#size && level < 52) level++
+      nodes.push({ level, index: at / 2 ** level })
+      at += 2 ** level
+    }
+    try {
+      const hashes = await sourceNodeReader(this.#evidence, this.#size)(nodes)
+      for (const [i, { level }] of nodes.entries()) {
+        this.#frontier.appendSubtree(level, hashes[i]!)
+        this.#stored?.appendSubtree(level, hashes[i]!)
+      }
+    } catch {
+      this.#computable = false
+      this.#findings.add('tile_missing', `tree hashes of the entries from ${index} on are missing or malformed`)
+    }
+  }
+
+  /**
+   * Holds the recomputed tree against the signed root.
+   * @param vouched the largest size up to which a published checkpoint agreed
+   */
+  finish(root: Hash, head: EvidenceHead, vouched: number): void {
+    if (!this.#computable) return
+    const found = this.#frontier.root()
+    if (!isEqual(found, root)) {
+      // If the stored leaf hashes make the signed root, the findings above name every altered entry.
+      if (!(this.#stored && isEqual(this.#stored.root(), root))) {
+        this.#findings.add(
+          'root_mismatch',
+          `entries do not make the signed root; entries ${vouched} to ${head.size - 1} may be altered, removed or reordered`,
+          { expected: toBase64(root), found: toBase64(found), ...this.#locate(head, root) },
+        )
+      }
+    }
+    const frontier = (this.#stored ?? this.#frontier).hashes
+    const differs = head.frontier.findIndex((hash, i) => !frontier[i] || !isEqual(hash, frontier[i]!))
+    if (!this.#findings.has('root_mismatch') && (differs !== -1 || head.frontier.length !== frontier.length)) {
+      this.#findings.add('frontier_altered', 'stored frontier is not that of the entries')
+    }
+  }
+
+  /** The first entry of the first subtree that differs, if the stored frontier is the signed one. */
+  #locate(head: EvidenceHead, root: Hash): { index?: number } {
+    let signed: Frontier
+    try {
+      signed = new Frontier(head.size, head.frontier)
+    } catch {
+      return {}
+    }
+    if (!isEqual(signed.root(), root)) return {}
+    const hashes = this.#frontier.hashes
+    const nodes = frontierNodes(head.size)
+    const at = signed.hashes.findIndex((hash, i) => !hashes[i] || !isEqual(hash, hashes[i]!))
+    const node = nodes[at]
+    return node ? { index: node.index * 2 ** node.level } : {}
+  }
+}
+
