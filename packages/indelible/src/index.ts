@@ -1,1 +1,19 @@
-export { IndelibleError, type IndelibleErrorCode, isIndelibleError } from './errors.ts'
+/** Tamper-evident audit trail for AI agents and the model lifecycle. What is public, by name, and nothing else. */
+export type { EpochClock } from './chain/epoch.ts'
+export { type Config, loadConfig } from './config/config.ts'
+export { ERROR_CODES, IndelibleError, type IndelibleErrorCode, isIndelibleError } from './errors.ts'
+export type { LogKeys, Remembered } from './keys/log-keys.ts'
+export { type LogPin, Pins } from './keys/pins.ts'
+export {
+  type CreatedLog,
+  type CreateLogOptions,
+  createLog,
+  type OpenLogOptions,
+  openLog,
+} from './log/home.ts'
+export type { Log, LogEntry, ProvenEntry, Receipt, RecordOptions } from './log/log.ts'
+export { type VerifyHomeOptions, verifyHome } from './log/verify-home.ts'
+export type { NoteSigner, VerifierKey } from './note/signed-note.ts'
+export type { AgentEvent, AuditRecord } from './record/schema.ts'
+export type { LogStore, PayloadStore, Store } from './store/store.ts'
+export { VERSION } from './version.ts'

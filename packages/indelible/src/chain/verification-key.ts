@@ -25,9 +25,10 @@ export function formatMacVerificationKey({ origin, clock, key }: MacVerification
 
 /** @throws IndelibleError `ERR_KEY_INVALID`; the message never carries the key */
 export function parseMacVerificationKey(text: string): MacVerificationKey {
-  const match = /^INDELIBLE\+MAC\+([^\s+]{1,255})\+([^+]{20,30})\+([1-9][0-9]{0,8})\+([0-9a-f]{8})\+([A-Za-z0-9+/]{43}=)$/.exec(
-    text.trim(),
-  )
+  const match =
+    /^INDELIBLE\+MAC\+([^\s+]{1,255})\+([^+]{20,30})\+([1-9][0-9]{0,8})\+([0-9a-f]{8})\+([A-Za-z0-9+/]{43}=)$/.exec(
+      text.trim(),
+    )
   if (!match) throw invalid(`expected ${PREFIX}+origin+start+seconds+id+key`)
   const [, origin, start, seconds, id, encoded] = match as unknown as [string, string, string, string, string, string]
   let key: Uint8Array

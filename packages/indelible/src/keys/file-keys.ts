@@ -3,7 +3,7 @@
  * folder, or one restored from a backup, must not become a second writer that signs a second history.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -12,7 +12,7 @@ import { fromBase64, toBase64 } from '../bytes.ts'
 import { macKeyId, Ratchet } from '../chain/chain.ts'
 import type { EpochClock } from '../chain/epoch.ts'
 import { IndelibleError } from '../errors.ts'
-import type { NoteSigner, VerifierKey } from '../note/signed-note.ts'
+import { type NoteSigner, SIGNATURE_ECDSA_P256, type VerifierKey } from '../note/signed-note.ts'
 import { checkPrivate, makePrivateDirectory, readPrivateFile, withFileLock, writeFileAtomic } from './files.ts'
 import type { LogKeys, Remembered } from './log-keys.ts'
 import { generateSkey, type Profile, signerFromSkey } from './signer.ts'
@@ -41,7 +41,7 @@ export interface CreatedKeys {
 /** Fills `directory` with fresh keys of the log `origin`. */
 export function createKeyFiles(
   directory: string,
-  { origin, clock, profile }: { origin: string; clock: EpochClock; profile: Profile },
+  { origin, clock, profile, host }: { origin: string; clock: EpochClock; profile: Profile; host: string | undefined },
 ): CreatedKeys {
   makePrivateDirectory(directory)
   // https://bford.info/cachedir/: what tar, borg and restic look for to leave a folder out. A ratchet that comes back from
@@ -55,7 +55,7 @@ export function createKeyFiles(
   }
   writeState(directory, {
     origin,
-    place: placeOf(directory),
+    place: placeOf(directory, host),
     epoch_start_ms: clock.startMs,
     epoch_seconds: clock.seconds,
     mac_id: toBase64(macKeyId(firstKey, origin)),
@@ -76,33 +76,36 @@ export class FileKeys implements LogKeys {
   readonly #directory: string
   #signer: NoteSigner
   #previous: VerifierKey | null = null
+  #skeyInode = 0
   #ratchet: Ratchet
   #remembered: Remembered | null
 
   /**
+   * @param options.host a lasting name of this host; default its machine id
    * @param options.adopt accept a folder that was made in another place, and bind it to this one
    * @throws IndelibleError `ERR_HOME_NOT_FOUND`, `ERR_KEY_PERMISSIONS`, `ERR_KEY_INVALID`, `ERR_HOME_COPIED`,
    * `ERR_KEY_MISMATCH` if the signing key is another log's
    */
-  constructor(directory: string, options: { readonly adopt?: boolean } = {}) {
+  constructor(directory: string, options: { readonly adopt?: boolean; readonly host?: string | undefined } = {}) {
     this.#directory = directory
     checkPrivate(directory)
     const state = readState(directory)
-    if (state.place !== placeOf(directory)) {
+    const place = placeOf(directory, options.host)
+    if (state.place !== place) {
       if (!options.adopt) {
         throw new IndelibleError(
           'ERR_HOME_COPIED',
           `${directory} was copied, restored or moved to another host. If nothing else writes this log, repeat with --adopt`,
         )
       }
-      writeState(directory, { ...state, place: placeOf(directory) })
+      writeState(directory, { ...state, place })
     }
     this.origin = state.origin
     this.clock = { startMs: state.epoch_start_ms, seconds: state.epoch_seconds }
     this.macId = fromBase64(state.mac_id)
     this.fingerprint = readMacKey(directory, 'fingerprint.key')
     this.ids = readMacKey(directory, 'ids.key')
-    this.#signer = this.#readSigner('log.skey')
+    this.#signer = this.#readSigner()
     this.#ratchet = new Ratchet(state.epoch, fromBase64(state.key))
     this.#remembered = rememberedOf(state)
   }
@@ -148,40 +151,38 @@ export class FileKeys implements LogKeys {
     })
   }
 
-  /**
-   * Keeps the key that a rotation leads to, before the rotation is committed under the entry `id`.
-   * @returns the successor
-   */
-  async prepareRotation(id: string, profile: Profile): Promise<NoteSigner> {
-    const skey = generateSkey(this.origin, profile)
+  async prepareRotation(id: string): Promise<NoteSigner> {
+    const skey = generateSkey(this.origin, this.#signer.key.type === SIGNATURE_ECDSA_P256 ? 'fips' : 'default')
     writeFileAtomic(this.#path('next.json'), JSON.stringify({ id, skey }))
     return signerFromSkey(skey)
   }
 
   async refresh(isCommitted: (id: string) => Promise<boolean>): Promise<boolean> {
+    const next = this.#path('next.json')
+    const isPending = existsSync(next)
+    // Runs under the head lock whenever somebody else wrote: two calls of stat are all that it usually costs.
+    if (!isPending && statSync(this.#path('log.skey')).ino === this.#skeyInode) return false
     return this.#locked(async () => {
-      const next = this.#path('next.json')
-      if (existsSync(next)) {
+      if (isPending && existsSync(next)) {
         const { id, skey } = rotationSchema.parse(JSON.parse(readPrivateFile(next)))
         if (await isCommitted(id)) {
-          writeFileAtomic(this.#path('next.skey'), `${skey}\n`)
           // The old private key is gone with this rename; the log says up to which size it counts.
-          renameSync(this.#path('next.skey'), this.#path('log.skey'))
+          writeFileAtomic(this.#path('log.skey'), `${skey}\n`)
           rmSync(next, { force: true })
         }
       }
-      const signer = this.#readSigner('log.skey')
-      const known = rememberedOf(readState(this.#directory))
-      if (known) this.remember(known)
-      if (toBase64(signer.key.publicKey) === toBase64(this.#signer.key.publicKey)) return false
-      this.#previous = this.#signer.key
-      this.#signer = signer
-      return true
+      const previous = this.#signer
+      this.#signer = this.#readSigner()
+      const changed = toBase64(previous.key.publicKey) !== toBase64(this.#signer.key.publicKey)
+      if (changed) this.#previous = previous.key
+      return changed
     })
   }
 
-  #readSigner(name: string): NoteSigner {
-    const signer = signerFromSkey(readPrivateFile(this.#path(name)))
+  #readSigner(): NoteSigner {
+    const path = this.#path('log.skey')
+    const signer = signerFromSkey(readPrivateFile(path))
+    this.#skeyInode = statSync(path).ino
     if (signer.key.name !== this.origin) {
       throw new IndelibleError('ERR_KEY_MISMATCH', `signing key is of ${signer.key.name}, this log is ${this.origin}`)
     }
@@ -236,11 +237,12 @@ function readMacKey(directory: string, name: string): MacKey {
 
 /**
  * Where a folder is: this host, and the folder's inode, which moving keeps and copying does not. In containers, whose host
- * name changes with each start, `INDELIBLE_KEYS__HOST` gives a lasting one.
+ * name changes with each start, the configuration gives a lasting one (`keys.host`).
  */
-function placeOf(directory: string): string {
-  const host = process.env.INDELIBLE_KEYS__HOST ?? machineId() ?? hostname()
-  return createHash('sha256').update(`${host}\n${statSync(directory).ino}`).digest('base64url')
+function placeOf(directory: string, host = machineId() ?? hostname()): string {
+  return createHash('sha256')
+    .update(`${host}\n${statSync(directory).ino}`)
+    .digest('base64url')
 }
 
 function machineId(): string | undefined {

@@ -63,7 +63,10 @@ export function checkPrivate(path: string): void {
   const mode = statSync(path).mode & 0o777
   if ((mode & 0o077) !== 0) {
     const bits = mode.toString(8).padStart(3, '0')
-    throw new IndelibleError('ERR_KEY_PERMISSIONS', `${path} has mode ${bits}: others may use it. Run chmod go= ${path}`)
+    throw new IndelibleError(
+      'ERR_KEY_PERMISSIONS',
+      `${path} has mode ${bits}: others may use it. Run chmod go= ${path}`,
+    )
   }
 }
 

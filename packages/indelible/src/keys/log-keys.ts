@@ -36,8 +36,10 @@ export interface LogKeys {
   /** Makes what is remembered outlive the process. Called about once a second while entries are written, and on close. */
   persist(): Promise<void>
 
+  /** Makes and keeps the key that the rotation entry `id` is about to name. */
+  prepareRotation(id: string): Promise<NoteSigner>
   /**
-   * Looks for a rotation by another process of this home.
+   * Goes over to the successor, once the rotation that names it is committed, by this process or another of this home.
    * @param isCommitted whether the log has an entry of that id
    * @returns whether `signer` or `trusted` changed
    */

@@ -24,6 +24,7 @@ export class MemoryKeys implements LogKeys {
   readonly firstKey: Uint8Array
   signer: NoteSigner
   trusted: readonly VerifierKey[]
+  readonly #profile: Profile
   #ratchet: Ratchet
   #remembered: Remembered | null = null
 
@@ -32,7 +33,8 @@ export class MemoryKeys implements LogKeys {
     this.clock = options.clock
     this.firstKey = options.firstKey ?? new Uint8Array(randomBytes(32))
     this.macId = macKeyId(this.firstKey, origin)
-    this.signer = signerFromSkey(options.skey ?? generateSkey(origin, options.profile ?? 'default'))
+    this.#profile = options.profile ?? 'default'
+    this.signer = signerFromSkey(options.skey ?? generateSkey(origin, this.#profile))
     this.trusted = [this.signer.key]
     this.#ratchet = new Ratchet(0, this.firstKey)
   }
@@ -55,7 +57,20 @@ export class MemoryKeys implements LogKeys {
 
   async persist(): Promise<void> {}
 
-  async refresh(): Promise<boolean> {
-    return false
+  #next: { id: string; signer: NoteSigner } | null = null
+
+  async prepareRotation(id: string): Promise<NoteSigner> {
+    const signer = signerFromSkey(generateSkey(this.origin, this.#profile))
+    this.#next = { id, signer }
+    return signer
+  }
+
+  async refresh(isCommitted: (id: string) => Promise<boolean>): Promise<boolean> {
+    const next = this.#next
+    if (!next || !(await isCommitted(next.id))) return false
+    this.#next = null
+    this.trusted = [next.signer.key, this.signer.key]
+    this.signer = next.signer
+    return true
   }
 }

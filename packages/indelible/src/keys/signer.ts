@@ -44,7 +44,11 @@ export function signerFromSkey(skey: string): SyncNoteSigner {
     throw new IndelibleError('ERR_KEY_INVALID', `signer key of ${name} cannot be read`)
   }
   const der = spki(privateKey)
-  const key: VerifierKey = verifierKey({ name, type, publicKey: type === SIGNATURE_ECDSA_P256 ? der : der.subarray(-32) })
+  const key: VerifierKey = verifierKey({
+    name,
+    type,
+    publicKey: type === SIGNATURE_ECDSA_P256 ? der : der.subarray(-32),
+  })
   if (!isEqual(key.id, id)) {
     throw new IndelibleError('ERR_KEY_INVALID', `signer key of ${name} has the id of another key`)
   }

@@ -29,8 +29,12 @@ export interface Sealable {
 }
 
 /** A statement of the log about itself. */
-export function auditEntry(type: AuditType, atMs: number, audit: Record<string, unknown>): Sealable {
-  const id = newId(atMs)
+export function auditEntry(
+  type: AuditType,
+  atMs: number,
+  audit: Record<string, unknown>,
+  id: string = newId(atMs),
+): Sealable {
   const record = {
     schema: ENTRY_SCHEMA,
     id,
@@ -103,9 +107,7 @@ export class BatchBuilder {
     const index = this.size
     const entry = sealDraft(draft, this.#observed)
     const leaf = leafHash(entry)
-    this.#frontier.append(leaf, (level, at, hash) =>
-      this.#edge.add(level, at, hash, (tile) => this.#tiles.push(tile)),
-    )
+    this.#frontier.append(leaf, (level, at, hash) => this.#edge.add(level, at, hash, (tile) => this.#tiles.push(tile)))
     this.#mac = entryMac(this.#macKey, this.#epoch, index, this.#mac, leaf)
     this.#entries.push(entry)
     this.#leaves.push(leaf)
@@ -154,7 +156,8 @@ export class BatchBuilder {
     for (const signer of [this.#keys.signer, ...(options.signers ?? [])]) {
       checkpoint += formatSignatureLine(signer.key, await signer.sign(message))
     }
-    const due = this.#published === '' || Date.parse(this.#observed) - Date.parse(this.#published) >= PUBLISH_INTERVAL_MS
+    const due =
+      this.#published === '' || Date.parse(this.#observed) - Date.parse(this.#published) >= PUBLISH_INTERVAL_MS
     const publish = due || (options.publish ?? false)
     const head = {
       size,

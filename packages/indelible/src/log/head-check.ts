@@ -2,8 +2,9 @@
  * Before it builds on a head that it did not write itself, an honest writer checks it. Otherwise it would launder a
  * tampered store: sign, with the true key, over whatever somebody put there.
  */
-import { entryMac } from '../chain/chain.ts'
+
 import { isEqual } from '../bytes.ts'
+import { entryMac } from '../chain/chain.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { LogKeys, Remembered } from '../keys/log-keys.ts'
 import { type Checkpoint, openCheckpoint } from '../note/checkpoint.ts'

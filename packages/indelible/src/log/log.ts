@@ -4,6 +4,7 @@ import { concat, toBase64Url } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
 import type { LogKeys } from '../keys/log-keys.ts'
 import { openCheckpoint } from '../note/checkpoint.ts'
+import { formatVkey, signNote } from '../note/signed-note.ts'
 import { formatTlogProof } from '../note/tlog-proof.ts'
 import type { PrivacyPolicy } from '../privacy/policy.ts'
 import { draftEntry, parseEntry, type ReadRecord } from '../record/entry.ts'
@@ -15,6 +16,8 @@ import type { Head, LogStore, StoredEntry } from '../store/store.ts'
 import { leafHash } from '../tree/hash.ts'
 import { checkInclusion, proveInclusion } from '../tree/proof.ts'
 import { sourceNodeReader } from '../tree/source.ts'
+import { formatRotation } from '../verify/key-history.ts'
+import { auditEntry } from './batch.ts'
 import { type Clock, type Item, type Place, Sequencer, type SequencerOptions } from './sequencer.ts'
 
 /** The log's promise that an entry is durable and under a signed checkpoint. */
@@ -158,6 +161,30 @@ export class Log {
     return { index: row.index, entry: new Uint8Array(row.entry), proof: text }
   }
 
+  /**
+   * Replaces the signing key. The rotation is an entry signed by both keys, under a checkpoint signed by both; whoever
+   * trusts the old key can follow it to the new one. The old private key is deleted.
+   *
+   * @returns the new vkey, to hand out
+   */
+  async rotateKey(): Promise<string> {
+    const { signer } = this.#keys
+    const id = newId(this.#clock())
+    const next = await this.#keys.prepareRotation(id)
+    const statement = await signNote(formatRotation(this.origin, signer.key, next.key), [signer, next])
+    await this.#sequencer.append(
+      [{ ...auditEntry('audit.key.rotated', this.#clock(), { statement }, id), idGiven: false }],
+      [next],
+    )
+    await this.#keys.refresh(async () => true)
+    return formatVkey(next.key)
+  }
+
+  /** Has an `audit.recovered` entry of this kind written before the next entries. */
+  notice(kind: string, detail: Record<string, unknown> = {}): void {
+    this.#sequencer.notice(kind, detail)
+  }
+
   /** Runs `work` when the log has closed. */
   onClose(work: () => void): void {
     this.#onClose.push(work)
@@ -198,7 +225,8 @@ export class Log {
     const { id = newId(nowMs), time = formatTime(nowMs), ...rest } = members
     const kept = [...parts].map(([name, part]) => this.#privacy.keep(id, name, part))
     const record = { ...rest, schema: ENTRY_SCHEMA, id, time } as Omit<AuditRecord, 'observed'>
-    if (kept.length > 0) record.parts = Object.fromEntries(kept.map(({ name, commit, mode }) => [name, { commit, mode }]))
+    if (kept.length > 0)
+      record.parts = Object.fromEntries(kept.map(({ name, commit, mode }) => [name, { commit, mode }]))
     const draft = draftEntry(record, { time: members.time !== undefined })
     const stable = `${draft.stable}${kept.map((part) => part.stable).join('')}`
     return {

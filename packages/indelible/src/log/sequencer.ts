@@ -275,15 +275,9 @@ export class Sequencer {
   }
 
   async #check(head: Head): Promise<Position> {
-    try {
-      return await checkHead(head, this.#store, this.#keys)
-    } catch (error) {
-      // Another process of this home may have rotated the key since.
-      if (!isIndelibleError(error, 'ERR_HEAD_FORGED')) throw error
-      const isCommitted = async (id: string) => (await this.#store.findIds([id])).has(id)
-      if (!(await this.#keys.refresh(isCommitted))) throw error
-      return await checkHead(head, this.#store, this.#keys)
-    }
+    // Before the head is judged: another process of this home may have rotated the key, and ours signs no more.
+    await this.#keys.refresh(async (id) => (await this.#store.findIds([id])).has(id))
+    return await checkHead(head, this.#store, this.#keys)
   }
 
   /** Whether a batch whose append failed is in the log after all. */
@@ -336,10 +330,7 @@ export class Sequencer {
     if (!head || this.#closed) return
     const { startMs, seconds } = this.#keys.clock
     const endMs = startMs + (head.epoch + 1) * seconds * 1000
-    this.#timer = setTimeout(
-      () => this.#tick(),
-      Math.min(Math.max(endMs - this.#clock(), 0) + 1, MAX_TIMER_MS),
-    )
+    this.#timer = setTimeout(() => this.#tick(), Math.min(Math.max(endMs - this.#clock(), 0) + 1, MAX_TIMER_MS))
     this.#timer.unref()
   }
 

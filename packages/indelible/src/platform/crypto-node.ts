@@ -29,7 +29,9 @@ export function macKey(raw: Uint8Array): MacKey {
 
 /** HMAC-SHA-256 (RFC 2104) of bytes, or of the UTF-8 form of a string. */
 export function hmacSha256(key: MacKey, data: Uint8Array | string): Uint8Array {
-  return createHmac('sha256', key.prepared as KeyObject).update(data).digest()
+  return createHmac('sha256', key.prepared as KeyObject)
+    .update(data)
+    .digest()
 }
 
 /** HKDF-SHA-256 (RFC 5869) with an empty salt. */

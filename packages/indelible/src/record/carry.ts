@@ -19,15 +19,15 @@
  * | `error` | `name`, `message`, `stack`, `cause`, `errors`, and further own members in `fields`; each if there is one |
  * | `class` | `name` of the constructor; `fields`: own members, absent for streams and other async iterables |
  * | `object` | `entries`: a plain object with a key `$type` or ill-formed keys; sorted by UTF-16 code units |
- * | `cycle` | `up`: this is the value that many values around it, 1 for the one that holds it |
+ * | `cycle` | `up`: stands for a value that encloses it, 1 for the one that holds it, 2 for the next |
  * | `unreadable` | a getter or a proxy threw |
  * | `deep` | `of`: left out because it stands too deep |
- * | `clipped` | `of`; `length` in UTF-16 code units, bytes, elements or members: cut to fit |
+ * | `clipped` | `of`; `length`, where known, in UTF-16 code units, bytes, elements or members: cut to fit |
  *
  * A clipped string keeps `head`, or `utf16` if ill-formed; clipped bytes keep `base64url`; a clipped bigint keeps `low`,
  * its low 16,384 bits, signed. In a clipped array or list of entries, the tag stands after the last element kept; in a
- * clipped object, under the key `$type`. So `$type` tells all: absent, a plain object; a string, a tag; an object, the
- * first members of a plain object.
+ * clipped object, under the key `$type`. So `$type` tells all: absent, a plain object; a string, a tag; an object, some
+ * members of a plain object.
  *
  * Values are looked at, not used: no iterator, promise or stream is consumed, no `toJSON` called. Getters are read once.
  * Symbol keys, and members of arrays other than their elements, are left out, as in JSON.
@@ -44,7 +44,7 @@ const BIGINT_BITS = 16_384
 
 /** Bounds; what is not a number from 0 up counts as absent. */
 export interface CarryLimits {
-  /** Bytes of canonical text, default 8 MiB, at most 256 MiB. The result is at most 16 KiB longer. */
+  /** Bytes of canonical text, default 8 MiB, at most 256 MiB. The tags under way may add 32 KiB to it. */
   readonly maxBytes?: number
   /** Values visited, nested ones included, default 1,000,000. */
   readonly maxNodes?: number
@@ -242,8 +242,9 @@ class Carrier {
   }
 
   private array(value: readonly unknown[], level: number): Json {
-    // A proxy may give any length.
-    const length = Number.isSafeInteger(value.length) && value.length >= 0 ? value.length : 0
+    const { length } = value
+    // A proxy may say anything.
+    if (!Number.isSafeInteger(length) || length < 0) return this.tag('unreadable')
     return this.list('array', length, indices(length), (i) => this.member(value, i, level + 1))
   }
 
@@ -257,11 +258,13 @@ class Carrier {
     }
     const out: Members = {}
     this.bytes -= keys.length === 0 ? 2 : 1
+    let isWhole = true
     for (const key of keys) {
       const cost = costOf(key, this.bytes) + 2
+      // A huge key must not take the members after it along.
       if (this.isSpent() || cost > this.bytes) {
-        out.$type = this.clip('object', { length: keys.length })
-        break
+        isWhole = false
+        continue
       }
       this.bytes -= cost
       const member = this.member(value, key, level + 1)
@@ -269,6 +272,7 @@ class Carrier {
       if (key in out) Object.defineProperty(out, key, { ...MEMBER, value: member })
       else out[key] = member
     }
+    if (!isWhole) out.$type = this.clip('object', { length: keys.length })
     return out
   }
 
@@ -421,13 +425,16 @@ for (const [kind, name, property] of [
 
 /** Kind of an object that is not plain, and what the probe found. */
 function brandOf(value: object): readonly [kind: string, found?: unknown] {
-  const name = Object.prototype.toString.call(value).slice(8, -1)
-  for (const [kind, type, probe] of BRANDS) {
-    // By name as well: objects of another realm are no instances of our types.
-    if (!(value instanceof type) && name !== type.name) continue
-    try {
-      return [kind, probe.call(value)]
-    } catch {}
-  }
-  return [value instanceof Error || name === 'Error' ? 'error' : 'class']
+  try {
+    const name = Object.prototype.toString.call(value).slice(8, -1)
+    for (const [kind, type, probe] of BRANDS) {
+      // By name as well: objects of another realm are no instances of our types.
+      if (!(value instanceof type) && name !== type.name) continue
+      try {
+        return [kind, probe.call(value)]
+      } catch {}
+    }
+    if (value instanceof Error || name === 'Error') return ['error']
+  } catch {}
+  return ['class']
 }

@@ -140,7 +140,8 @@ class SqliteStore implements LogStore {
       const tile = statement('SELECT hashes FROM tiles WHERE level = 0 AND tile = ?')
       return Array.from({ length: end - start }, (_, i) => {
         const index = start + i
-        const leaf = leaves.get(index) ?? bytes(tile.get(Math.floor(index / 256))?.hashes).subarray((index % 256) * HASH_BYTES)
+        const leaf =
+          leaves.get(index) ?? bytes(tile.get(Math.floor(index / 256))?.hashes).subarray((index % 256) * HASH_BYTES)
         if (leaf.length < HASH_BYTES) throw new RangeError(`no leaf hash ${index}`)
         return leaf.slice(0, HASH_BYTES)
       })

@@ -2,7 +2,7 @@
 import { concat } from '../bytes.ts'
 import type { Hash } from './hash.ts'
 import type { NodeReader } from './proof.ts'
-import { TILE_WIDTH, tileNodeReader, tileWidth } from './tile.ts'
+import { fullTiles, TILE_WIDTH, tileNodeReader, tileWidth } from './tile.ts'
 
 export interface TileSource {
   /** The 8,192 bytes of a full tile, or `null`. */
@@ -19,7 +19,8 @@ export function sourceNodeReader(source: TileSource, size: number): NodeReader {
     const tile = await source.tile(level, index)
     if (tile) return tile
     const start = index * TILE_WIDTH
-    return concat(...(await tileHashes(source, level, start, start + tileWidth(level, size))))
+    const width = index < fullTiles(level, size) ? TILE_WIDTH : tileWidth(level, size)
+    return concat(...(await tileHashes(source, level, start, start + width)))
   })
 }
 

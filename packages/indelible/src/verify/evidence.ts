@@ -29,10 +29,7 @@ export interface LogEvidence extends TileSource {
     start: number,
     end: number,
   ): AsyncIterable<readonly { readonly index: number; readonly name: string; readonly disclosure: string }[]>
-  checkpoints(
-    above: number,
-    upTo: number,
-  ): AsyncIterable<readonly { readonly size: number; readonly note: string }[]>
+  checkpoints(above: number, upTo: number): AsyncIterable<readonly { readonly size: number; readonly note: string }[]>
 }
 
 /** A checkpoint that the verifier accepted before. */

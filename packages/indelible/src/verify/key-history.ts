@@ -94,7 +94,10 @@ export class KeyHistory {
     const knowsOld = this.#keys.some(({ key }) => isSameKey(key, oldKey))
     const knowsNext = this.#keys.some(({ key }) => isSameKey(key, nextKey))
     if (!knowsOld && !knowsNext) {
-      throw new IndelibleError('ERR_NOTE_UNVERIFIED', 'rotation statement is between keys that the policy does not trust')
+      throw new IndelibleError(
+        'ERR_NOTE_UNVERIFIED',
+        'rotation statement is between keys that the policy does not trust',
+      )
     }
     if (!knowsOld) this.#keys.push({ key: oldKey, after: 0, upTo: index + 1 })
     else this.#pending.push({ index, old: oldKey, next: nextKey })

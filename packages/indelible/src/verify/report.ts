@@ -65,6 +65,8 @@ export interface Report {
   /** Entries that the accepted checkpoint covers, and its root (base64); 0 and empty if none was accepted. */
   readonly size: number
   readonly root: string
+  /** vkey whose signature on that checkpoint counted. */
+  readonly key: string
   readonly ranges: readonly Range[]
   readonly findings: readonly Finding[]
   /** Findings beyond those listed. */

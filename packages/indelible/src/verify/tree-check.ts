@@ -3,11 +3,10 @@
  * difference is.
  */
 import { isEqual, toBase64 } from '../bytes.ts'
-import { Frontier } from '../tree/frontier.ts'
+import { Frontier, frontierNodes } from '../tree/frontier.ts'
 import { type Hash, leafHash } from '../tree/hash.ts'
 import { sourceNodeReader } from '../tree/source.ts'
 import { TILE_WIDTH, tileRoot } from '../tree/tile.ts'
-import { frontierNodes } from '../tree/frontier.ts'
 import type { EvidenceEntry, EvidenceHead, LogEvidence } from './evidence.ts'
 import type { FindingList } from './report.ts'
 
@@ -214,4 +213,3 @@ export class TreeCheck {
     return node ? { index: node.index * 2 ** node.level } : {}
   }
 }
-

@@ -1,0 +1,121 @@
+/**
+ * Configuration: flags over environment over `config.json` over defaults. One schema; a key that it does not know is an
+ * error that names the nearest one.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { IndelibleError } from '../errors.ts'
+import { SUPPORTED_MODES } from '../privacy/policy.ts'
+import { parseJson } from '../record/jcs.ts'
+import { PART_NAME } from '../record/schema.ts'
+
+export const configSchema = z.strictObject({
+  log: z.strictObject({
+    origin: z.string().min(1).max(255),
+    /** `sqlite:PATH`, relative to the home. */
+    store: z.string().default('sqlite:log.db'),
+    profile: z.enum(['default', 'fips']).default('default'),
+    /** Most entries of one commit. */
+    max_batch: z.number().int().min(1).max(100_000).default(1000),
+    /** Most bytes that wait in memory for a commit. */
+    max_pending_bytes: z.number().int().min(1_048_576).default(268_435_456),
+  }),
+  keys: z
+    .strictObject({
+      /** Where the keys folder is, relative to the home. */
+      dir: z.string().default('keys'),
+      /** A lasting name of this host, where host names change with each start. */
+      host: z.string().optional(),
+    })
+    .prefault({}),
+  privacy: z
+    .strictObject({
+      mode: z.enum(SUPPORTED_MODES).default('fingerprint'),
+      parts: z.record(z.string().regex(PART_NAME), z.enum(SUPPORTED_MODES)).default({}),
+    })
+    .prefault({}),
+})
+export type Config = z.infer<typeof configSchema>
+
+/** Environment variables that are no configuration keys. */
+const OTHER_VARIABLES = new Set(['INDELIBLE_HOME'])
+
+/**
+ * The configuration of the home at `home`.
+ * @throws IndelibleError `ERR_HOME_NOT_FOUND`, `ERR_CONFIG_INVALID` naming the key and, for an unknown one, the nearest known
+ */
+export function loadConfig(home: string, env: NodeJS.ProcessEnv = process.env): Config {
+  const path = join(home, 'config.json')
+  if (!existsSync(path)) {
+    throw new IndelibleError('ERR_HOME_NOT_FOUND', `no log at ${home}: run indelible init, or point --home at one`)
+  }
+  let file: unknown
+  try {
+    file = parseJson(readFileSync(path, 'utf8'))
+  } catch (cause) {
+    throw new IndelibleError('ERR_CONFIG_INVALID', `${path} is not JSON`, { cause })
+  }
+  return parseConfig(overlay(file, env), path)
+}
+
+/** @throws IndelibleError `ERR_CONFIG_INVALID` */
+export function parseConfig(value: unknown, where: string): Config {
+  const parsed = configSchema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  const path = issue!.path.join('.')
+  if (issue!.code === 'unrecognized_keys') {
+    const key = [path, issue!.keys[0]].filter(Boolean).join('.')
+    throw new IndelibleError('ERR_CONFIG_INVALID', `${where}: unknown key ${key}; did you mean ${nearestKey(key)}?`)
+  }
+  throw new IndelibleError('ERR_CONFIG_INVALID', `${where}: ${path || 'configuration'}: ${issue!.message}`)
+}
+
+/** `INDELIBLE_SECTION__KEY` over the file. */
+function overlay(file: unknown, env: NodeJS.ProcessEnv): unknown {
+  if (typeof file !== 'object' || file === null) return file
+  const merged: Record<string, unknown> = { ...(file as Record<string, unknown>) }
+  for (const [name, text] of Object.entries(env)) {
+    const match = /^INDELIBLE_([A-Z]+)__([A-Z_]+)$/.exec(name)
+    if (!match || text === undefined || OTHER_VARIABLES.has(name)) continue
+    const [section, key] = [match[1]!.toLowerCase(), match[2]!.toLowerCase()]
+    merged[section] = { ...(merged[section] as object | undefined), [key]: fromEnvironment(text) }
+  }
+  return merged
+}
+
+function fromEnvironment(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+/** Every key there is, as `section.key`. */
+export function configKeys(): string[] {
+  return Object.entries(configSchema.shape).flatMap(([section, schema]) => {
+    const inner = 'innerType' in schema.def ? (schema.def.innerType as z.ZodObject) : (schema as z.ZodObject)
+    return [section, ...Object.keys(inner.shape).map((key) => `${section}.${key}`)]
+  })
+}
+
+function nearestKey(key: string): string {
+  const sorted = configKeys().map((known) => ({ known, far: distance(key, known) }))
+  return sorted.sort((a, b) => a.far - b.far)[0]!.known
+}
+
+/** Levenshtein distance. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1] ? 0 : 1
+      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + same))
+    }
+    row = next
+  }
+  return row[b.length]!
+}

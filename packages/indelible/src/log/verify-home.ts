@@ -1,0 +1,90 @@
+/** Verifies the log of a home against what this machine's user remembers of it, and remembers more afterwards. */
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fromBase64 } from '../bytes.ts'
+import type { MacVerificationKey } from '../chain/verification-key.ts'
+import { loadConfig } from '../config/config.ts'
+import { IndelibleError, isIndelibleError } from '../errors.ts'
+import { Pins } from '../keys/pins.ts'
+import { parseVkey, type VerifierKey } from '../note/signed-note.ts'
+import { MemoryStore } from '../store/memory.ts'
+import type { LogStore } from '../store/store.ts'
+import type { Report } from '../verify/report.ts'
+import { type VerifyLogOptions, verifyLog } from '../verify/verify-log.ts'
+import { openStore, resolveHome } from './home.ts'
+
+export interface VerifyHomeOptions extends VerifyLogOptions {
+  readonly home?: string
+  /** Keys that the verifier trusts, got from somewhere else than the home. Default: the pinned one; at first sight the home's. */
+  readonly trust?: { readonly origin: string; readonly keys: readonly VerifierKey[] }
+  readonly macKey?: MacVerificationKey
+  /** The verifier's memory. Default the user's configuration folder. `null` neither reads nor writes one. */
+  readonly pins?: Pins | null
+}
+
+/**
+ * @returns the report; if it is `verified`, the checkpoint accepted is the new pin
+ * @throws IndelibleError `ERR_HOME_NOT_FOUND` if there is no home and none is remembered, `ERR_KEY_MISMATCH`,
+ * `ERR_PIN_CONFLICT`, and what the store throws
+ */
+export async function verifyHome(options: VerifyHomeOptions = {}): Promise<Report> {
+  const home = resolveHome(options.home)
+  const pins = options.pins === undefined ? new Pins() : options.pins
+  const { origin, store } = openEvidence(home, pins, options.trust?.origin)
+  try {
+    const pin = pins?.read(origin) ?? null
+    const key = pin?.key ?? homeKey(home)
+    const keys = options.trust?.keys ?? (key === null ? [] : [parseVkey(key)])
+    if (keys.length === 0) {
+      throw new IndelibleError('ERR_KEY_MISMATCH', `no key of ${origin} is known: pass one with --trust`)
+    }
+    const report = await verifyLog(
+      store,
+      { origin, keys, ...(pin && { pin }), ...(options.macKey && { macKey: options.macKey }) },
+      options,
+    )
+    if (report.verdict === 'verified' && pins) {
+      const accepted = { origin, key: report.key, size: report.size, root: fromBase64(report.root), home }
+      await pins.raise(pin, accepted)
+    }
+    return { ...report, not_checked: [...report.not_checked, ...caveats(home, pins !== null && pin !== null, options)] }
+  } finally {
+    await store.close()
+  }
+}
+
+function caveats(home: string, hasPin: boolean, options: VerifyHomeOptions): string[] {
+  const notes: string[] = []
+  if (!options.trust && !hasPin)
+    notes.push('the key itself: it was taken from the home, compare it with the one handed out')
+  if (hasPin && existsSync(join(home, 'keys'))) {
+    notes.push('the pin is kept on the machine that writes the log: it is not independent of whoever controls that')
+  }
+  return notes
+}
+
+/** A log that is gone altogether is still evidence: of a log that is gone. */
+function openEvidence(home: string, pins: Pins | null, trusted?: string): { origin: string; store: LogStore } {
+  let origin: string
+  try {
+    const config = loadConfig(home)
+    origin = trusted ?? config.log.origin
+    return { origin, store: openStore(home, config, { readOnly: true }) }
+  } catch (error) {
+    if (isIndelibleError(error, 'ERR_HOME_NOT_FOUND')) {
+      const pin = pins?.findByHome(home)
+      if (!pin) throw error
+      origin = pin.origin
+    } else if (isIndelibleError(error, 'ERR_STORE_MISSING')) {
+      origin = trusted ?? loadConfig(home).log.origin
+    } else {
+      throw error
+    }
+  }
+  return { origin, store: new MemoryStore() }
+}
+
+function homeKey(home: string): string | null {
+  const path = join(home, 'log.vkey')
+  return existsSync(path) ? readFileSync(path, 'utf8').trim() : null
+}

@@ -1,0 +1,64 @@
+/** Every part that an entry commits to is there and is the one committed to, or an `audit.erased` entry says that it went. */
+import { isIndelibleError } from '../errors.ts'
+import { checkDisclosure } from '../record/disclosure.ts'
+import type { ReadRecord } from '../record/entry.ts'
+import type { FindingList } from './report.ts'
+
+/** Missing disclosures remembered until an `audit.erased` entry may account for them. */
+const MAX_MISSING = 100_000
+
+export class PartCheck {
+  readonly #origin: string
+  readonly #findings: FindingList
+  readonly #missing = new Map<string, number>()
+  /** Parts that an `audit.erased` entry lists. */
+  erased = 0
+
+  constructor(origin: string, findings: FindingList) {
+    this.#origin = origin
+    this.#findings = findings
+  }
+
+  /** @param disclosures what the store has for this entry, by part name */
+  entry(index: number, record: ReadRecord, disclosures: ReadonlyMap<string, string>): void {
+    const parts = record.parts ?? {}
+    for (const name of Object.keys(parts)) {
+      const disclosure = disclosures.get(name)
+      if (disclosure === undefined) {
+        if (this.#missing.size < MAX_MISSING) this.#missing.set(`${index}/${name}`, index)
+        else this.#reportMissing(index)
+        continue
+      }
+      try {
+        checkDisclosure(disclosure, { commit: parts[name]!.commit, origin: this.#origin, id: record.id, name })
+      } catch (error) {
+        if (!isIndelibleError(error)) throw error
+        this.#findings.add('disclosure_altered', `entry ${index}: ${error.message}`, { index })
+      }
+    }
+    for (const name of disclosures.keys()) {
+      if (!Object.hasOwn(parts, name)) {
+        this.#findings.add('disclosure_unexpected', `entry ${index} commits to no such part`, { index })
+      }
+    }
+    if (record.type === 'audit.erased') this.#erased(record.audit?.parts)
+  }
+
+  #erased(parts: unknown): void {
+    if (!Array.isArray(parts)) return
+    for (const part of parts) {
+      if (!Array.isArray(part)) continue
+      const [index, name] = part as unknown[]
+      if (this.#missing.delete(`${String(index)}/${String(name)}`)) this.erased++
+    }
+  }
+
+  finish(): void {
+    for (const index of this.#missing.values()) this.#reportMissing(index)
+  }
+
+  #reportMissing(index: number): void {
+    const message = `entry ${index} commits to a part whose disclosure is gone, and no audit.erased entry says so`
+    this.#findings.add('disclosure_missing', message, { index })
+  }
+}
