@@ -99,14 +99,16 @@ describe('canonicalize', () => {
     // 1E30 is beyond what this format takes.
     numbers[1] = 0
     expect(canonicalize({ numbers, ...rest })).toBe(
-      String.raw`{"literals":[null,true,false],"numbers":[333333333.3333333,0,4.5,0.002,1e-27],` +
+      '{"literals":[null,true,false],"numbers":[333333333.3333333,0,4.5,0.002,1e-27],' +
         String.raw`"string":"€$\u000f\nA'B\"\\\\\"/"}`,
     )
   })
 
   it('agrees with an independent implementation', () => {
     fc.assert(
-      fc.property(json, (value) => expect(canonicalize(value)).toBe(oracle(value))),
+      fc.property(json, (value) => {
+        expect(canonicalize(value)).toBe(oracle(value))
+      }),
       { numRuns: 2000 },
     )
     fc.assert(
@@ -292,7 +294,7 @@ describe('parseCanonical', () => {
   })
 
   it('refuses hostile depth without exhausting the stack', () => {
-    for (const depth of [65, 5_000, 1_000_000]) {
+    for (const depth of [65, 5_000, 200_000]) {
       for (const hostile of [
         nested(depth),
         '['.repeat(depth),
@@ -368,9 +370,13 @@ describe('parseJson', () => {
     '{"\\"":1,"\\"":1}',
     '{"a":[{"x":1},{"y":1}],"a":[]}',
     '{ "a" : 1 , "b" : 2 , "a" : 3 }',
-    `{"a":${'9'.repeat(400)},"a":1}`,
-    `{"a":${nested(100)},"a":1}`,
   ])('refuses the duplicate key in %s', (bad) => expect(() => parseJson(bad)).toThrow(INVALID))
+
+  it('refuses a duplicate key whatever its first value was', () => {
+    for (const lost of [nested(100), '9'.repeat(400), '1e400', '"\\ud800"']) {
+      expect(() => parseJson(`{"a":${lost},"a":1}`)).toThrow(INVALID)
+    }
+  })
 
   it('is not misled by strings that look like members', () => {
     for (const good of ['{"a":"\\",\\"a\\":1"}', '{":":":::","\\\\":"\\\\\\""}', '["a:1","-1:12345678901234567890"]']) {

@@ -209,16 +209,15 @@ class LogVerification {
       chain.missing()
       return
     }
-    if (record) {
-      if (!this.#ids.add(record.id)) {
-        this.#findings.add('id_repeated', `entry ${index} has the id of an earlier one`, { index })
-      }
-      this.#parts.entry(index, record, disclosures)
-      if (index === 0) this.#checkOpened(record, chain)
-      if (record.type === 'audit.key.rotated') this.#rotate(index, record)
-      if (record.type === 'audit.purge.intent') this.#allowPurge(record)
-    }
+    if (record && index === 0) this.#checkOpened(record, chain)
     chain.entry(row, leaf, record, rootBefore)
+    if (!record) return
+    if (!this.#ids.add(record.id)) {
+      this.#findings.add('id_repeated', `entry ${index} has the id of an earlier one`, { index })
+    }
+    if (record.type === 'audit.key.rotated') this.#rotate(index, record)
+    if (record.type === 'audit.purge.intent') this.#allowPurge(record)
+    this.#parts.entry(index, record, disclosures)
   }
 
   #parse({ index, entry }: EvidenceEntry): ReadRecord | null {

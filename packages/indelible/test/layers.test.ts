@@ -1,0 +1,71 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+
+const source = fileURLToPath(new URL('../src', import.meta.url))
+
+const PURE = ['record', 'privacy', 'tree', 'note', 'chain', 'verify']
+
+/** What each folder may import, beside itself and the root's bytes and errors. The order is that of a record's way. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  '.': ['config', 'keys', 'log', 'query', 'note', 'record', 'chain', 'store', 'import', 'export', 'verify'],
+  platform: [],
+  record: [],
+  privacy: ['record'],
+  tree: [],
+  note: [],
+  chain: ['record'],
+  verify: ['record', 'privacy', 'tree', 'note', 'chain'],
+  keys: ['note', 'chain'],
+  config: ['record', 'privacy'],
+  store: ['note'],
+  log: [...PURE, 'keys', 'config', 'store'],
+  query: [...PURE, 'store', 'log'],
+  export: [...PURE, 'store', 'log', 'query'],
+  import: ['record', 'log'],
+  testing: [...PURE, 'keys', 'store', 'log'],
+  cli: [...PURE, 'keys', 'config', 'store', 'log', 'query', 'export', 'import'],
+}
+
+function* files(folder: string): Generator<string> {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) yield* files(path)
+    else if (path.endsWith('.ts') && !path.endsWith('.test.ts')) yield path
+  }
+}
+
+const top = (path: string) => (path.includes('/') ? path.slice(0, path.indexOf('/')) : '.')
+
+function importsOf(path: string): string[] {
+  return [...readFileSync(path, 'utf8').matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1]!)
+}
+
+describe('layers', () => {
+  it('are imported only from above', () => {
+    const wrong: string[] = []
+    for (const path of files(source)) {
+      const from = top(relative(source, path))
+      for (const name of importsOf(path).filter((name) => name.startsWith('.'))) {
+        const target = relative(source, join(dirname(path), name))
+        const to = top(target)
+        if (to !== from && to !== '.' && !MAY_IMPORT[from]?.includes(to)) wrong.push(`${relative(source, path)} → ${target}`)
+      }
+    }
+    expect(wrong).toEqual([])
+  })
+
+  it('below the line import nothing that touches the world', () => {
+    const wrong: string[] = []
+    for (const path of files(source)) {
+      const name = relative(source, path)
+      const isPure = PURE.includes(top(name)) || ['bytes.ts', 'errors.ts', 'platform/crypto-portable.ts'].includes(name)
+      if (!isPure) continue
+      for (const module of importsOf(path).filter((module) => !module.startsWith('.'))) {
+        if (module !== '#crypto' && module !== 'zod' && !module.startsWith('@noble/')) wrong.push(`${name} → ${module}`)
+      }
+    }
+    expect(wrong).toEqual([])
+  })
+})
