@@ -10,16 +10,21 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        resolve: { alias: { '#crypto': source('platform/crypto-node.ts') } },
+        resolve: { alias: { '#crypto': source('platform/crypto-node.ts'), '#text': source('platform/text-node.ts') } },
         test: { name: 'node', include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'] },
       },
       {
         // The pure half once more, on the cryptography that a browser gets.
         extends: true,
-        resolve: { alias: { '#crypto': source('platform/crypto-portable.ts') } },
+        resolve: {
+          alias: { '#crypto': source('platform/crypto-portable.ts'), '#text': source('platform/text-portable.ts') },
+        },
         test: {
           name: 'portable',
-          include: ['packages/indelible/src/{record,privacy,tree,note,chain,verify}/**/*.test.ts'],
+          include: [
+            'packages/indelible/src/bytes.test.ts',
+            'packages/indelible/src/{record,privacy,tree,note,chain,verify}/**/*.test.ts',
+          ],
         },
       },
     ],

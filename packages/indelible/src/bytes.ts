@@ -3,19 +3,7 @@
  * spelling of something signed. They throw `RangeError`; callers turn that into an error that names the place.
  */
 
-const encoder = new TextEncoder()
-// ignoreBOM keeps a leading U+FEFF in the text; without it two different byte strings would decode to one text.
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-/** UTF-8 bytes of a well-formed string. */
-export function utf8(text: string): Uint8Array<ArrayBuffer> {
-  return encoder.encode(text)
-}
-
-/** Text of UTF-8 bytes. Throws `TypeError` where they are not UTF-8; keeps a byte order mark as a character. */
-export function fromUtf8(bytes: Uint8Array): string {
-  return decoder.decode(bytes)
-}
+export { fromUtf8, toBase64, toBase64Url, utf8 } from '#text'
 
 export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   let length = 0
@@ -73,17 +61,6 @@ export function fromHex(text: string): Uint8Array<ArrayBuffer> {
 const STANDARD = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 const URL_SAFE = `${STANDARD.slice(0, 62)}-_`
 
-/** Base64 with padding (RFC 4648 §4). */
-export function toBase64(bytes: Uint8Array): string {
-  const out = encode64(bytes, STANDARD)
-  return out + '==='.slice((out.length + 3) % 4)
-}
-
-/** Base64url without padding (RFC 4648 §5). */
-export function toBase64Url(bytes: Uint8Array): string {
-  return encode64(bytes, URL_SAFE)
-}
-
 /** Bytes of padded base64. Throws `RangeError` unless `text` is exactly what {@link toBase64} gives for them. */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   const bare = text.endsWith('==') ? text.slice(0, -2) : text.endsWith('=') ? text.slice(0, -1) : text
@@ -96,23 +73,6 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
 /** Bytes of unpadded base64url. Throws `RangeError` unless `text` is exactly what {@link toBase64Url} gives for them. */
 export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> {
   return decode64(text, URL_SAFE_CODES)
-}
-
-function encode64(bytes: Uint8Array, alphabet: string): string {
-  let out = ''
-  let i = 0
-  for (; i + 2 < bytes.length; i += 3) {
-    const word = (bytes[i]! << 16) | (bytes[i + 1]! << 8) | bytes[i + 2]!
-    out += alphabet[word >> 18]! + alphabet[(word >> 12) & 63] + alphabet[(word >> 6) & 63] + alphabet[word & 63]
-  }
-  if (bytes.length - i === 1) {
-    const word = bytes[i]! << 16
-    out += alphabet[word >> 18]! + alphabet[(word >> 12) & 63]
-  } else if (bytes.length - i === 2) {
-    const word = (bytes[i]! << 16) | (bytes[i + 1]! << 8)
-    out += alphabet[word >> 18]! + alphabet[(word >> 12) & 63] + alphabet[(word >> 6) & 63]
-  }
-  return out
 }
 
 const codes = (alphabet: string) => {

@@ -66,6 +66,8 @@ export interface RecordOptions {
   readonly assurance?: Assurance
 }
 
+const NO_DIGEST = new Uint8Array(0)
+
 export class Log {
   readonly origin: string
   readonly #store: LogStore
@@ -228,13 +230,14 @@ export class Log {
     if (kept.length > 0)
       record.parts = Object.fromEntries(kept.map(({ name, commit, mode }) => [name, { commit, mode }]))
     const draft = draftEntry(record, { time: members.time !== undefined })
-    const stable = `${draft.stable}${kept.map((part) => part.stable).join('')}`
+    const stable = () => `${draft.stable}${kept.map((part) => part.stable).join('')}`
     return {
       id,
       idGiven: members.id !== undefined,
       draft,
       payloads: kept,
-      digest: concat(this.#privacyMark, hmacSha256(this.#keys.ids, stable)),
+      // Nobody can rightly hand in again an id that the log has made: an empty digest equals no other.
+      digest: members.id === undefined ? NO_DIGEST : concat(this.#privacyMark, hmacSha256(this.#keys.ids, stable())),
     }
   }
 

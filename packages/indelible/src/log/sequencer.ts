@@ -357,7 +357,9 @@ interface Attempt {
 
 /** Digests are a 4-byte mark of the privacy policy and an HMAC: of different policies they say nothing of each other. */
 function compareDigests(a: Uint8Array | null, b: Uint8Array | null): 'same' | 'different' | 'uncompared' {
-  if (a === null || b === null || !isEqual(a.subarray(0, 4), b.subarray(0, 4))) return 'uncompared'
+  if (a === null || b === null) return 'uncompared'
+  if (a.length === 0 || b.length === 0) return 'different'
+  if (!isEqual(a.subarray(0, 4), b.subarray(0, 4))) return 'uncompared'
   return isEqual(a, b) ? 'same' : 'different'
 }
 

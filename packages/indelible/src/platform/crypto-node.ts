@@ -6,6 +6,7 @@ import {
   createHmac,
   createPublicKey,
   createSecretKey,
+  getFips,
   hash,
   hkdfSync,
   type KeyObject,
@@ -14,25 +15,79 @@ import {
 } from 'node:crypto'
 import type { MacKey } from './mac-key.ts'
 
+const HASH_BYTES = 32
+const BLOCK_BYTES = 64
+const SLAB_BYTES = 32_768
+let slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+let used = 0
+
+/**
+ * A digest as bytes, from OpenSSL's as a Latin-1 ('binary') string. A `Buffer` from OpenSSL is an allocation of its own outside the
+ * heap; views of a shared slab halve the cost of a hash (0.7 against 1.6 µs for 520 bytes) and spare the collector.
+ */
+function digestBytes(latin1: string): Uint8Array {
+  if (used + HASH_BYTES > SLAB_BYTES) {
+    slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+    used = 0
+  }
+  slab.latin1Write(latin1, used, HASH_BYTES)
+  const bytes = new Uint8Array(slab.buffer, used, HASH_BYTES)
+  used += HASH_BYTES
+  return bytes
+}
+
 /** SHA-256 of bytes, or of the UTF-8 form of a string. */
 export function sha256(data: Uint8Array | string): Uint8Array {
-  return hash('sha256', data, 'buffer')
+  return digestBytes(hash('sha256', data, 'binary'))
 }
 
 export type { MacKey } from './mac-key.ts'
 
-/** Prepares `raw` as an HMAC key. The caller may wipe `raw` afterwards. */
-export function macKey(raw: Uint8Array): MacKey {
-  // A KeyObject, not the raw bytes: Node 24 is six times slower with the latter.
-  return { prepared: createSecretKey(raw) }
+/** A key in both forms: RFC 2104's padded blocks, and OpenSSL's own for a FIPS provider. */
+interface PreparedKey {
+  readonly inner: Buffer
+  readonly outer: Buffer
+  readonly native: KeyObject
 }
+
+/** Prepares `raw`, of at most 64 bytes, as an HMAC key. The caller may wipe `raw` afterwards. */
+export function macKey(raw: Uint8Array): MacKey {
+  if (raw.length > BLOCK_BYTES) throw new RangeError(`HMAC key of ${raw.length} bytes, expected at most ${BLOCK_BYTES}`)
+  const pad = (byte: number, length: number) => {
+    const block = Buffer.alloc(length, byte)
+    for (const [i, value] of raw.entries()) block[i] = value ^ byte
+    return block
+  }
+  const prepared: PreparedKey = {
+    inner: pad(0x36, BLOCK_BYTES).subarray(0, BLOCK_BYTES),
+    outer: Buffer.concat([pad(0x5c, BLOCK_BYTES), Buffer.alloc(HASH_BYTES)]),
+    native: createSecretKey(raw),
+  }
+  return { prepared }
+}
+
+let scratch = Buffer.allocUnsafeSlow(8192)
 
 /** HMAC-SHA-256 (RFC 2104) of bytes, or of the UTF-8 form of a string. */
 export function hmacSha256(key: MacKey, data: Uint8Array | string): Uint8Array {
-  return createHmac('sha256', key.prepared as KeyObject)
-    .update(data)
-    .digest()
+  const { inner, outer, native } = key.prepared as PreparedKey
+  // Under a FIPS provider HMAC must be the module's own. Elsewhere two one-shot hashes take half of what createHmac does.
+  if (IS_FIPS) return createHmac('sha256', native).update(data).digest()
+  const most = BLOCK_BYTES + (typeof data === 'string' ? data.length * 3 : data.length)
+  if (most > 1_048_576) return createHmac('sha256', native).update(data).digest()
+  if (most > scratch.length) scratch = Buffer.allocUnsafeSlow(2 * most)
+  scratch.set(inner)
+  let length = BLOCK_BYTES
+  if (typeof data === 'string') length += scratch.utf8Write(data, BLOCK_BYTES)
+  else {
+    scratch.set(data, BLOCK_BYTES)
+    length += data.length
+  }
+  outer.latin1Write(hash('sha256', scratch.subarray(0, length), 'binary'), BLOCK_BYTES, HASH_BYTES)
+  return digestBytes(hash('sha256', outer, 'binary'))
 }
+
+const IS_FIPS = getFips() === 1
 
 /** HKDF-SHA-256 (RFC 5869) with an empty salt. */
 export function hkdfSha256(ikm: Uint8Array, info: Uint8Array, length: number): Uint8Array {

@@ -51,19 +51,19 @@ export function faultyStore(store: LogStore, plan: readonly Fault[] = []): Fault
 
 class Faulty implements FaultyStore {
   readonly #store: LogStore
-  readonly #faults: { readonly fault: Fault; calls: number }[]
+  readonly #faults: Set<{ readonly fault: Fault; calls: number }>
   readonly calls: StoreMethod[] = []
 
   constructor(store: LogStore, plan: readonly Fault[]) {
     this.#store = store
-    this.#faults = plan.map((fault) => ({ fault, calls: 0 }))
+    this.#faults = new Set(plan.map((fault) => ({ fault, calls: 0 })))
   }
 
   fail(fault: Fault): () => void {
     const added = { fault, calls: 0 }
-    this.#faults.push(added)
+    this.#faults.add(added)
     return () => {
-      this.#faults.splice(this.#faults.indexOf(added) >>> 0, 1)
+      this.#faults.delete(added)
     }
   }
 

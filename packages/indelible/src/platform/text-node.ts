@@ -1,0 +1,52 @@
+/** Text forms of bytes on Node, where `Buffer` is several times faster than anything portable. */
+import { isUtf8 } from 'node:buffer'
+
+const SLAB_BYTES = 262_144
+let slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+let used = 0
+
+/** UTF-8 bytes of a well-formed string. */
+export function utf8(text: string): Uint8Array<ArrayBuffer> {
+  const most = text.length * 3
+  // Entries are short and many: one allocation for some hundred of them.
+  if (most > SLAB_BYTES / 16) return new Uint8Array(Buffer.from(text, 'utf8'))
+  if (used + most > SLAB_BYTES) {
+    slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+    used = 0
+  }
+  const length = slab.utf8Write(text, used)
+  const bytes = new Uint8Array(slab.buffer, used, length)
+  used += length
+  return bytes
+}
+
+/** Text of UTF-8 bytes. Throws `TypeError` where they are not UTF-8; keeps a byte order mark as a character. */
+export function fromUtf8(bytes: Uint8Array): string {
+  if (!isUtf8(bytes)) throw new TypeError('not UTF-8')
+  return view(bytes).utf8Slice(0, bytes.length)
+}
+
+/** Base64 with padding (RFC 4648 §4). */
+export function toBase64(bytes: Uint8Array): string {
+  return view(bytes).base64Slice(0, bytes.length)
+}
+
+/** Base64url without padding (RFC 4648 §5). */
+export function toBase64Url(bytes: Uint8Array): string {
+  return view(bytes).base64urlSlice(0, bytes.length)
+}
+
+function view(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+}
+
+// Methods that Node documents only in passing; `toString(encoding)` comes down to them after parsing its arguments.
+declare global {
+  interface Buffer {
+    utf8Slice(start: number, end: number): string
+    base64Slice(start: number, end: number): string
+    base64urlSlice(start: number, end: number): string
+    latin1Write(text: string, offset: number, length?: number): number
+    utf8Write(text: string, offset: number, length?: number): number
+  }
+}
