@@ -1,0 +1,19 @@
+/** Records `total` events with `callers` concurrent callers into the log at `home`. Prints JSON. */
+import { openLog } from 'indelible'
+import { peakMb, sampleEvent, seconds } from './lib.mjs'
+
+const [, , home, total, callers, first = '0', index = 'off'] = process.argv
+const log = await openLog({ home, index: index === 'index' })
+let next = Number(first)
+const end = next + Number(total)
+const latencies = []
+async function caller() {
+  while (next < end) {
+    const start = performance.now()
+    await log.record(sampleEvent(next++))
+    if (callers === '1') latencies.push(performance.now() - start)
+  }
+}
+const elapsed = await seconds(() => Promise.all(Array.from({ length: Number(callers) }, caller)))
+await log.close()
+console.log(JSON.stringify({ rate: Number(total) / elapsed, elapsed, peak_mb: peakMb() }))
