@@ -9,7 +9,12 @@ import { fileURLToPath } from 'node:url'
 export function sampleEvent(i) {
   return {
     type: 'tool.end',
-    actor: { type: 'agent', id: `agent-${Math.floor(i / 4) % 20}`, version: '1.4.2', on_behalf_of: `customer-${i % 1000}` },
+    actor: {
+      type: 'agent',
+      id: `agent-${Math.floor(i / 4) % 20}`,
+      version: '1.4.2',
+      on_behalf_of: `customer-${i % 1000}`,
+    },
     outcome: i % 51 === 0 ? 'failure' : 'success',
     session: `session-${i % 2000}`,
     run: { id: `run-${Math.floor(i / 60)}` },
@@ -76,5 +81,11 @@ export function table(rows) {
     ])
   }
   const widths = cells[0].map((_, i) => Math.max(...cells.map((row) => row[i].length)))
-  for (const row of cells) console.log(row.map((cell, i) => cell.padEnd(widths[i])).join('  ').trimEnd())
+  for (const row of cells)
+    console.log(
+      row
+        .map((cell, i) => cell.padEnd(widths[i]))
+        .join('  ')
+        .trimEnd(),
+    )
 }

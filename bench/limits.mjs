@@ -44,9 +44,12 @@ async function rawInserts(name, total, batch) {
 }
 
 async function rate(times, work) {
-  return times / (await seconds(() => {
-    for (let i = 0; i < times; i++) work()
-  }))
+  return (
+    times /
+    (await seconds(() => {
+      for (let i = 0; i < times; i++) work()
+    }))
+  )
 }
 
 const key = createSecretKey(randomBytes(32))

@@ -10,9 +10,11 @@ const [, , what, home, argument] = process.argv
 const ways = {
   async open() {
     let log
-    const ms = 1000 * (await seconds(async () => {
-      log = await openLog({ home })
-    }))
+    const ms =
+      1000 *
+      (await seconds(async () => {
+        log = await openLog({ home })
+      }))
     await log.close()
     return { ms }
   },
@@ -68,7 +70,9 @@ const ways = {
       times.push(performance.now() - start)
       if (page.hits.length === 0) throw new Error(`nothing found for ${JSON.stringify(filter)}`)
     }
-    const run = await seconds(() => query.page({ run: `run-${Math.floor(size / 120)}` }, { limit: 1000, order: 'ascending' }))
+    const run = await seconds(() =>
+      query.page({ run: `run-${Math.floor(size / 120)}` }, { limit: 1000, order: 'ascending' }),
+    )
     await query.close()
     return { p50_ms: percentile(times, 0.5), p95_ms: percentile(times, 0.95), run_ms: run * 1000 }
   },

@@ -1,0 +1,5 @@
+module indelible.test/interop
+
+go 1.21
+
+require golang.org/x/mod v0.17.0
