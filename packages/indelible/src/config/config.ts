@@ -56,36 +56,45 @@ export function loadConfig(home: string, env: NodeJS.ProcessEnv = process.env): 
   } catch (cause) {
     throw new IndelibleError('ERR_CONFIG_INVALID', `${path} is not JSON`, { cause })
   }
-  return parseConfig(overlay(file, env), path)
+  const variables = new Map<string, string>()
+  const merged = overlay(file, env, variables)
+  return parseConfig(merged, (key) => variables.get(key) ?? path)
 }
 
-/** @throws IndelibleError `ERR_CONFIG_INVALID` */
-export function parseConfig(value: unknown, where: string): Config {
+/**
+ * @param where says in a message where a key stands, or a section
+ * @throws IndelibleError `ERR_CONFIG_INVALID`
+ */
+export function parseConfig(value: unknown, where: (key: string) => string): Config {
   const parsed = configSchema.safeParse(value)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   const path = issue!.path.join('.')
   if (issue!.code === 'unrecognized_keys') {
     const key = [path, issue!.keys[0]].filter(Boolean).join('.')
-    throw new IndelibleError('ERR_CONFIG_INVALID', `${where}: unknown key ${key}; did you mean ${nearestKey(key)}?`)
+    const message = `${where(key)}: unknown key ${key}; did you mean ${nearestKey(key)}?`
+    throw new IndelibleError('ERR_CONFIG_INVALID', message)
   }
-  throw new IndelibleError('ERR_CONFIG_INVALID', `${where}: ${path || 'configuration'}: ${issue!.message}`)
+  throw new IndelibleError('ERR_CONFIG_INVALID', `${where(path)}: ${path || 'configuration'}: ${issue!.message}`)
 }
 
-/** `INDELIBLE_SECTION__KEY` over the file. */
-function overlay(file: unknown, env: NodeJS.ProcessEnv): unknown {
+/** `INDELIBLE_SECTION__KEY` over the file. `variables` learns which key, and which section, stands in which variable. */
+function overlay(file: unknown, env: NodeJS.ProcessEnv, variables: Map<string, string>): unknown {
   if (typeof file !== 'object' || file === null) return file
   const merged: Record<string, unknown> = { ...(file as Record<string, unknown>) }
   for (const [name, text] of Object.entries(env)) {
     const match = /^INDELIBLE_([A-Z]+)__([A-Z_]+)$/.exec(name)
     if (!match || text === undefined || OTHER_VARIABLES.has(name)) continue
     const [section, key] = [match[1]!.toLowerCase(), match[2]!.toLowerCase()]
-    merged[section] = { ...(merged[section] as object | undefined), [key]: fromEnvironment(text) }
+    merged[section] = { ...(merged[section] as object | undefined), [key]: fromEnvironment(section, key, text) }
+    variables.set(section, name).set(`${section}.${key}`, name)
   }
   return merged
 }
 
-function fromEnvironment(text: string): unknown {
+function fromEnvironment(section: string, key: string, text: string): unknown {
+  // A host may be called 1234, and a store true.
+  if (isString(sectionShape(section)?.[key])) return text
   try {
     return JSON.parse(text)
   } catch {
@@ -95,10 +104,24 @@ function fromEnvironment(text: string): unknown {
 
 /** Every key there is, as `section.key`. */
 export function configKeys(): string[] {
-  return Object.entries(configSchema.shape).flatMap(([section, schema]) => {
-    const inner = 'innerType' in schema.def ? (schema.def.innerType as z.ZodObject) : (schema as z.ZodObject)
-    return [section, ...Object.keys(inner.shape).map((key) => `${section}.${key}`)]
-  })
+  return Object.keys(configSchema.shape).flatMap((section) => [
+    section,
+    ...Object.keys(sectionShape(section)!).map((key) => `${section}.${key}`),
+  ])
+}
+
+function sectionShape(section: string): Readonly<Record<string, z.ZodType>> | undefined {
+  const shape: Readonly<Record<string, z.ZodType>> = configSchema.shape
+  return Object.hasOwn(shape, section) ? (bare(shape[section]!) as z.ZodObject).shape : undefined
+}
+
+function isString(schema: z.ZodType | undefined): boolean {
+  return schema !== undefined && bare(schema) instanceof z.ZodString
+}
+
+/** A schema without its default. */
+function bare(schema: z.ZodType): z.ZodType {
+  return 'innerType' in schema.def ? bare(schema.def.innerType as z.ZodType) : schema
 }
 
 function nearestKey(key: string): string {

@@ -3,32 +3,42 @@
  * folder, or one restored from a backup, must not become a second writer that signs a second history.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type MacKey, macKey } from '#crypto'
 import { fromBase64, toBase64 } from '../bytes.ts'
-import { macKeyId, Ratchet } from '../chain/chain.ts'
+import { MAC_BYTES, macKeyId, Ratchet } from '../chain/chain.ts'
 import type { EpochClock } from '../chain/epoch.ts'
 import { IndelibleError } from '../errors.ts'
 import { type NoteSigner, SIGNATURE_ECDSA_P256, type VerifierKey } from '../note/signed-note.ts'
-import { checkPrivate, makePrivateDirectory, readPrivateFile, withFileLock, writeFileAtomic } from './files.ts'
+import {
+  checkPrivate,
+  makePrivateDirectory,
+  readPrivateFile,
+  removeTemporaries,
+  withFileLock,
+  writeFileAtomic,
+} from './files.ts'
 import type { LogKeys, Remembered } from './log-keys.ts'
+import { machineId } from './process.ts'
 import { generateSkey, type Profile, signerFromSkey } from './signer.ts'
 
 const base64Key = z.string().regex(/^[A-Za-z0-9+/]{43}=$/)
-const stateSchema = z.strictObject({
-  origin: z.string(),
-  place: z.string(),
-  epoch_start_ms: z.number().int(),
-  epoch_seconds: z.number().int().positive(),
-  mac_id: base64Key,
-  epoch: z.number().int().nonnegative(),
-  key: base64Key,
-  size: z.number().int().nonnegative(),
-  root: z.string(),
-})
+const stateSchema = z
+  .strictObject({
+    origin: z.string(),
+    place: z.string(),
+    epoch_start_ms: z.number().int(),
+    epoch_seconds: z.number().int().positive(),
+    mac_id: base64Key,
+    epoch: z.number().int().nonnegative(),
+    key: base64Key,
+    size: z.number().int().nonnegative(),
+    root: z.union([z.literal(''), base64Key]),
+  })
+  .refine(({ size, root }) => (size === 0) === (root === ''))
 type State = z.infer<typeof stateSchema>
 
 const rotationSchema = z.strictObject({ id: z.string(), skey: z.string() })
@@ -76,13 +86,17 @@ export class FileKeys implements LogKeys {
   readonly #directory: string
   #signer: NoteSigner
   #previous: VerifierKey | null = null
-  #skeyInode = 0
+  /** Which log.skey was read, as {@link fileVersion} tells it. */
+  #skeyVersion = ''
   #ratchet: Ratchet
+  /** Epoch of the key on disk, as far as this process knows. */
+  #savedEpoch: number
   #remembered: Remembered | null
+  #adopted: string | null = null
 
   /**
    * @param options.host a lasting name of this host; default its machine id
-   * @param options.adopt accept a folder that was made in another place, and bind it to this one
+   * @param options.adopt accept a folder that was made in another place; {@link bind} it to this one once the log says so
    * @throws IndelibleError `ERR_HOME_NOT_FOUND`, `ERR_KEY_PERMISSIONS`, `ERR_KEY_INVALID`, `ERR_HOME_COPIED`,
    * `ERR_KEY_MISMATCH` if the signing key is another log's
    */
@@ -98,8 +112,9 @@ export class FileKeys implements LogKeys {
           `${directory} was copied, restored or moved to another host. If nothing else writes this log, repeat with --adopt`,
         )
       }
-      writeState(directory, { ...state, place })
+      this.#adopted = place
     }
+    removeTemporaries(directory)
     this.origin = state.origin
     this.clock = { startMs: state.epoch_start_ms, seconds: state.epoch_seconds }
     this.macId = fromBase64(state.mac_id)
@@ -107,7 +122,20 @@ export class FileKeys implements LogKeys {
     this.ids = readMacKey(directory, 'ids.key')
     this.#signer = this.#readSigner()
     this.#ratchet = new Ratchet(state.epoch, fromBase64(state.key))
+    this.#savedEpoch = state.epoch
     this.#remembered = rememberedOf(state)
+  }
+
+  /** Whether the folder was made in another place, and is not bound to this one yet. */
+  get isAdopted(): boolean {
+    return this.#adopted !== null
+  }
+
+  /** Binds an adopted folder to its new place. */
+  async bind(): Promise<void> {
+    const place = this.#adopted
+    if (place !== null) await this.#update((state) => ({ ...state, place }))
+    this.#adopted = null
   }
 
   get signer(): NoteSigner {
@@ -123,12 +151,14 @@ export class FileKeys implements LogKeys {
   }
 
   async erase(ratchet: Ratchet): Promise<void> {
-    if (ratchet.epoch <= this.#ratchet.epoch) return
-    this.#ratchet = ratchet.clone()
+    // Not replaced by a copy: going forward overwrites the old key in memory.
+    if (ratchet.epoch > this.#ratchet.epoch) this.#ratchet.advance(ratchet.epoch)
+    const { epoch, key } = this.#ratchet
+    if (epoch <= this.#savedEpoch) return
     // Atomic: after a crash the file has the old key or the new one. The seals are committed already, so either will do.
-    await this.#update((state) =>
-      ratchet.epoch > state.epoch ? { ...state, epoch: ratchet.epoch, key: toBase64(ratchet.key) } : state,
-    )
+    await this.#update((state) => (epoch > state.epoch ? { ...state, epoch, key: toBase64(key) } : state))
+    // Not before: should the write fail, the next call must try again.
+    this.#savedEpoch = epoch
   }
 
   remembered(): Remembered | null {
@@ -146,9 +176,14 @@ export class FileKeys implements LogKeys {
       const known = rememberedOf(state)
       // Another process of this home may be ahead; never forget what it has signed.
       if (known && known.size > remembered.size) this.remember(known)
-      else return { ...state, size: remembered.size, root: toBase64(remembered.root) }
-      return state
+      if (known && known.size >= remembered.size) return state
+      return { ...state, size: remembered.size, root: toBase64(remembered.root) }
     })
+  }
+
+  rotating<T>(work: () => Promise<T>): Promise<T> {
+    // Longer than a store may make an append wait.
+    return withFileLock(this.#path('rotation.lock'), work, { timeoutMs: 120_000, foreignMs: 120_000 })
   }
 
   async prepareRotation(id: string): Promise<NoteSigner> {
@@ -157,14 +192,18 @@ export class FileKeys implements LogKeys {
     return signerFromSkey(skey)
   }
 
+  async abandonRotation(): Promise<void> {
+    rmSync(this.#path('next.json'), { force: true })
+  }
+
   async refresh(isCommitted: (id: string) => Promise<boolean>): Promise<boolean> {
     const next = this.#path('next.json')
     const isPending = existsSync(next)
     // Runs under the head lock whenever somebody else wrote: two calls of stat are all that it usually costs.
-    if (!isPending && statSync(this.#path('log.skey')).ino === this.#skeyInode) return false
+    if (!isPending && fileVersion(this.#path('log.skey')) === this.#skeyVersion) return false
     return this.#locked(async () => {
-      if (isPending && existsSync(next)) {
-        const { id, skey } = rotationSchema.parse(JSON.parse(readPrivateFile(next)))
+      if (existsSync(next)) {
+        const { id, skey } = readRotation(next)
         if (await isCommitted(id)) {
           // The old private key is gone with this rename; the log says up to which size it counts.
           writeFileAtomic(this.#path('log.skey'), `${skey}\n`)
@@ -181,8 +220,10 @@ export class FileKeys implements LogKeys {
 
   #readSigner(): NoteSigner {
     const path = this.#path('log.skey')
+    // Before it is read: a file that is replaced in between is read again next time.
+    checkPrivate(path)
+    this.#skeyVersion = fileVersion(path)
     const signer = signerFromSkey(readPrivateFile(path))
-    this.#skeyInode = statSync(path).ino
     if (signer.key.name !== this.origin) {
       throw new IndelibleError('ERR_KEY_MISMATCH', `signing key is of ${signer.key.name}, this log is ${this.origin}`)
     }
@@ -217,6 +258,15 @@ function readState(directory: string): State {
   }
 }
 
+function readRotation(path: string): z.infer<typeof rotationSchema> {
+  try {
+    return rotationSchema.parse(JSON.parse(readPrivateFile(path)))
+  } catch (error) {
+    if (error instanceof IndelibleError) throw error
+    throw new IndelibleError('ERR_KEY_INVALID', `${path} is damaged`)
+  }
+}
+
 function writeState(directory: string, state: State): void {
   writeFileAtomic(join(directory, 'state.json'), `${JSON.stringify(state)}\n`)
 }
@@ -228,7 +278,9 @@ function rememberedOf({ size, root }: State): Remembered | null {
 function readMacKey(directory: string, name: string): MacKey {
   const path = join(directory, name)
   try {
-    return macKey(fromBase64(readPrivateFile(path).trim()))
+    const key = fromBase64(readPrivateFile(path).trim())
+    if (key.length !== MAC_BYTES) throw new RangeError('a key of another length')
+    return macKey(key)
   } catch (error) {
     if (error instanceof IndelibleError) throw error
     throw new IndelibleError('ERR_KEY_INVALID', `${path} is damaged`)
@@ -245,10 +297,8 @@ function placeOf(directory: string, host = machineId() ?? hostname()): string {
     .digest('base64url')
 }
 
-function machineId(): string | undefined {
-  try {
-    return readFileSync('/etc/machine-id', 'utf8').trim() || undefined
-  } catch {
-    return undefined
-  }
+/** Changes whenever the file at `path` is replaced. The inode alone would not do: the next file may get the old one's. */
+function fileVersion(path: string): string {
+  const { ino, ctimeNs, mtimeNs } = statSync(path, { bigint: true })
+  return `${ino} ${ctimeNs} ${mtimeNs}`
 }

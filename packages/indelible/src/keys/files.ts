@@ -7,28 +7,75 @@ import {
   linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { IndelibleError } from '../errors.ts'
+import { IndelibleError, type IndelibleErrorCode } from '../errors.ts'
+import { isGone, processToken } from './process.ts'
 
-/** Replaces `path` with `text`, mode 0600. After a crash the file is the old one or the new one, never a part. */
+/** No lock on files is held for longer than some small writes take, ms. */
+const FOREIGN_LOCK_MS = 5000
+
+/** Nor does one write of a file take longer than this, ms. */
+const FOREIGN_TEMPORARY_MS = 60_000
+
+/**
+ * Replaces `path` with `text`, mode 0600. After a crash the file is the old one or the new one, never a part.
+ * @throws IndelibleError `ERR_STORE_FULL`, `ERR_STORE_READONLY`; the old file stands
+ */
 export function writeFileAtomic(path: string, text: string): void {
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`
-  const fd = openSync(temporary, 'wx', 0o600)
+  const temporary = temporaryName(path)
   try {
-    writeSync(fd, text)
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
+    const fd = openSync(temporary, 'wx', 0o600)
+    try {
+      // Not writeSync: on a disk that is nearly full it writes a part and says so only in its result.
+      writeFileSync(fd, text)
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+    renameSync(temporary, path)
+  } catch (error) {
+    // It may hold a key, and half of one.
+    rmSync(temporary, { force: true })
+    throw fileError(error, path)
   }
-  renameSync(temporary, path)
   syncDirectory(dirname(path))
+}
+
+function temporaryName(path: string): string {
+  return `${path}.${processToken()}.${randomBytes(4).toString('hex')}.tmp`
+}
+
+/** Removes what processes that were killed while they wrote into `directory` have left there: it may be a key. */
+export function removeTemporaries(directory: string): void {
+  for (const name of readdirSync(directory)) {
+    const token = /\.([0-9a-f-]+)\.[0-9a-f]{8}\.tmp$/.exec(name)?.[1]
+    if (token === undefined) continue
+    const path = join(directory, name)
+    if (isGone(token) ?? isOlderThan(path, FOREIGN_TEMPORARY_MS)) rmSync(path, { force: true })
+  }
+}
+
+function fileError(error: unknown, path: string): unknown {
+  const { code } = error as NodeJS.ErrnoException
+  const known = code === undefined ? undefined : FILE_ERRORS[code]
+  return known ? new IndelibleError(known, `cannot write ${path}: ${code}`, { cause: error }) : error
+}
+
+const FILE_ERRORS: Record<string, IndelibleErrorCode> = {
+  ENOSPC: 'ERR_STORE_FULL',
+  EDQUOT: 'ERR_STORE_FULL',
+  EFBIG: 'ERR_STORE_FULL',
+  EROFS: 'ERR_STORE_READONLY',
+  EACCES: 'ERR_STORE_READONLY',
+  EPERM: 'ERR_STORE_READONLY',
 }
 
 /** Makes a rename or a new name in `path` outlive a power cut. */
@@ -70,15 +117,27 @@ export function checkPrivate(path: string): void {
   }
 }
 
+export interface FileLockOptions {
+  /** How long to wait for it. Default 10 s. */
+  readonly timeoutMs?: number
+  /** Age at which a lock counts as left behind if its owner is of another container and cannot be looked up. Default 5 s. */
+  readonly foreignMs?: number
+}
+
 /**
  * Runs `work` while no other process of this machine does so under the same lock file. A lock whose process is gone is
  * taken over.
  *
  * @throws IndelibleError `ERR_STORE_BUSY` if it is not to be had within `timeoutMs`
  */
-export async function withFileLock<T>(path: string, work: () => T | Promise<T>, timeoutMs = 10_000): Promise<T> {
+export async function withFileLock<T>(
+  path: string,
+  work: () => T | Promise<T>,
+  { timeoutMs = 10_000, foreignMs = FOREIGN_LOCK_MS }: FileLockOptions = {},
+): Promise<T> {
   const deadline = performance.now() + timeoutMs
   for (let pauseMs = 1; !tryLock(path); pauseMs = Math.min(pauseMs * 2, 50)) {
+    breakStaleLock(path, foreignMs)
     if (performance.now() > deadline) {
       throw new IndelibleError('ERR_STORE_BUSY', `${path} is held by another process for over ${timeoutMs} ms`)
     }
@@ -93,48 +152,49 @@ export async function withFileLock<T>(path: string, work: () => T | Promise<T>, 
 
 function tryLock(path: string): boolean {
   // Linked into place complete with its owner: a lock without one could not be told from one whose owner died.
-  const mine = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`
-  const fd = openSync(mine, 'wx', 0o600)
-  writeSync(fd, String(process.pid))
-  closeSync(fd)
+  const mine = temporaryName(path)
   try {
+    writeFileSync(mine, processToken(), { flag: 'wx', mode: 0o600 })
     linkSync(mine, path)
     return true
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    breakStaleLock(path)
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw fileError(error, path)
     return false
   } finally {
     rmSync(mine, { force: true })
   }
 }
 
-function breakStaleLock(path: string): void {
+function breakStaleLock(path: string, foreignMs: number): void {
+  if (!isStale(path, foreignMs)) return
+  // One at a time, and each looks again: a second one that saw the same dead owner would remove a lock taken since.
+  const breaker = `${path}.break`
+  if (!tryLock(breaker)) {
+    if (isOlderThan(breaker, FOREIGN_LOCK_MS)) rmSync(breaker, { force: true })
+    return
+  }
+  try {
+    if (isStale(path, foreignMs)) rmSync(path, { force: true })
+  } finally {
+    rmSync(breaker, { force: true })
+  }
+}
+
+function isStale(path: string, foreignMs: number): boolean {
   let owner: string
   try {
     owner = readFileSync(path, 'utf8')
   } catch {
-    return // released meanwhile
+    return false // released meanwhile
   }
-  if (isAlive(Number(owner))) return
-  // Renamed away first: of two that find it stale, one removes it, and neither removes the other's fresh lock.
-  const stale = `${path}.stale.${process.pid}`
-  try {
-    renameSync(path, stale)
-    if (readFileSync(stale, 'utf8') !== owner) linkSync(stale, path)
-    rmSync(stale, { force: true })
-  } catch {
-    // somebody else was faster
-  }
+  return isGone(owner) ?? isOlderThan(path, foreignMs)
 }
 
-/** Whether a process of this machine has the id `pid`. */
-export function isAlive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0) return false
+/** Whether the file was last written over `ms` ago; or as far ahead, since a clock set back would keep it young for years. */
+export function isOlderThan(path: string, ms: number): boolean {
   try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
+    return Math.abs(Date.now() - statSync(path).mtimeMs) > ms
+  } catch {
+    return false // gone meanwhile
   }
 }

@@ -36,8 +36,15 @@ export interface LogKeys {
   /** Makes what is remembered outlive the process. Called about once a second while entries are written, and on close. */
   persist(): Promise<void>
 
-  /** Makes and keeps the key that the rotation entry `id` is about to name. */
+  /**
+   * Runs `work`, a rotation from beginning to end, while no other writer with these keys rotates.
+   * @throws IndelibleError `ERR_STORE_BUSY` if another one does and takes too long
+   */
+  rotating<T>(work: () => Promise<T>): Promise<T>
+  /** Makes and keeps the key that the rotation entry `id` is about to name. Replaces one that was kept before. */
   prepareRotation(id: string): Promise<NoteSigner>
+  /** Drops the key of a rotation that the log has refused. */
+  abandonRotation(): Promise<void>
   /**
    * Goes over to the successor, once the rotation that names it is committed, by this process or another of this home.
    * @param isCommitted whether the log has an entry of that id

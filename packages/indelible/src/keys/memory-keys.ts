@@ -58,11 +58,22 @@ export class MemoryKeys implements LogKeys {
   async persist(): Promise<void> {}
 
   #next: { id: string; signer: NoteSigner } | null = null
+  #rotating: Promise<unknown> = Promise.resolve()
+
+  rotating<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#rotating.then(work)
+    this.#rotating = turn.catch(() => {})
+    return turn
+  }
 
   async prepareRotation(id: string): Promise<NoteSigner> {
     const signer = signerFromSkey(generateSkey(this.origin, this.#profile))
     this.#next = { id, signer }
     return signer
+  }
+
+  async abandonRotation(): Promise<void> {
+    this.#next = null
   }
 
   async refresh(isCommitted: (id: string) => Promise<boolean>): Promise<boolean> {

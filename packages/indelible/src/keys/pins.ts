@@ -48,47 +48,42 @@ export class Pins {
   read(origin: string): LogPin | null {
     const path = this.#path(origin)
     if (!existsSync(path)) return null
-    try {
-      const pin = pinSchema.parse(JSON.parse(readFileSync(path, 'utf8')))
-      if (pin.origin !== origin) throw new RangeError('another origin')
-      return { ...pin, root: fromBase64(pin.root) }
-    } catch (cause) {
-      throw new IndelibleError('ERR_PIN_CONFLICT', `${path} is damaged; restore it, or remove it to begin anew`, {
-        cause,
-      })
-    }
+    const pin = readPin(path)
+    if (pin.origin !== origin) throw damaged(path)
+    return pin
   }
 
-  /** The pin of the log that was last seen at `home`. */
+  /**
+   * The pin of the log that was last seen at `home`.
+   * @throws IndelibleError `ERR_PIN_CONFLICT` if a file is damaged: it may be the one
+   */
   findByHome(home: string): LogPin | null {
     if (!existsSync(this.directory)) return null
     for (const name of readdirSync(this.directory)) {
       if (!name.endsWith('.json')) continue
-      const { origin } = z
-        .looseObject({ origin: z.string() })
-        .parse(JSON.parse(readFileSync(join(this.directory, name), 'utf8')))
-      const pin = this.read(origin)
-      if (pin?.home === home) return pin
+      const pin = readPin(join(this.directory, name))
+      if (pin.home === home) return pin
     }
     return null
   }
 
   /**
-   * Keeps a checkpoint that was verified to contain the one pinned so far.
+   * Keeps a checkpoint that was verified to contain the one pinned so far; not if somebody else has pinned a larger one
+   * meanwhile.
    *
    * @param before the pin against which it was verified
-   * @throws IndelibleError `ERR_PIN_CONFLICT` if the pin changed meanwhile, would shrink, or would get another root
+   * @throws IndelibleError `ERR_PIN_CONFLICT` if the pin was changed meanwhile, would shrink, or would get another root
    */
   async raise(before: LogPin | null, pin: LogPin): Promise<void> {
     makePrivateDirectory(this.directory)
     await withFileLock(`${this.#path(pin.origin)}.lock`, () => {
       const now = this.read(pin.origin)
-      if (now && now.size > pin.size && (before === null || now.size !== before.size)) return // somebody verified more
-      if (now && (before === null || now.size !== before.size || !isEqual(now.root, before.root))) {
-        throw new IndelibleError(
-          'ERR_PIN_CONFLICT',
-          `pin of ${pin.origin} changed during the verification: run it again`,
-        )
+      if (now && !isSameCheckpoint(now, before)) {
+        if (now.size > pin.size) return
+        if (!isSameCheckpoint(now, pin)) {
+          const message = `pin of ${pin.origin} changed during the verification: run it again`
+          throw new IndelibleError('ERR_PIN_CONFLICT', message)
+        }
       }
       if (now && (pin.size < now.size || (pin.size === now.size && !isEqual(pin.root, now.root)))) {
         throw new IndelibleError('ERR_PIN_CONFLICT', `pin of ${pin.origin} is at ${now.size} and does not go back`)
@@ -101,4 +96,21 @@ export class Pins {
   #path(origin: string): string {
     return join(this.directory, `${createHash('sha256').update(origin).digest('hex')}.json`)
   }
+}
+
+function isSameCheckpoint(a: LogPin, b: LogPin | null): boolean {
+  return b !== null && a.size === b.size && isEqual(a.root, b.root)
+}
+
+function readPin(path: string): LogPin {
+  try {
+    const pin = pinSchema.parse(JSON.parse(readFileSync(path, 'utf8')))
+    return { ...pin, root: fromBase64(pin.root) }
+  } catch (cause) {
+    throw damaged(path, { cause })
+  }
+}
+
+function damaged(path: string, options?: ErrorOptions): IndelibleError {
+  return new IndelibleError('ERR_PIN_CONFLICT', `${path} is damaged; restore it, or remove it to begin anew`, options)
 }

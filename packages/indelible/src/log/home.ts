@@ -1,16 +1,18 @@
 /** A home folder: making one, and opening the log in it. */
 import { createCipheriv, createHmac, generateKeyPairSync, hash, hkdfSync, randomBytes, sign } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { toBase64Url } from '../bytes.ts'
 import { DEFAULT_EPOCH_SECONDS, type EpochClock } from '../chain/epoch.ts'
 import { formatMacVerificationKey } from '../chain/verification-key.ts'
 import { type Config, loadConfig } from '../config/config.ts'
-import { IndelibleError } from '../errors.ts'
+import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { createKeyFiles, FileKeys } from '../keys/file-keys.ts'
-import { isAlive, syncDirectory, writeFileAtomic } from '../keys/files.ts'
+import { isOlderThan, syncDirectory, writeFileAtomic } from '../keys/files.ts'
 import type { LogKeys } from '../keys/log-keys.ts'
 import { Pins } from '../keys/pins.ts'
+import { isGone, processToken } from '../keys/process.ts'
 import type { Profile } from '../keys/signer.ts'
 import { parseCheckpoint } from '../note/checkpoint.ts'
 import { formatVkey, parseNote } from '../note/signed-note.ts'
@@ -54,7 +56,8 @@ export interface CreatedLog {
  * Everything is made beside its place and renamed into it at the end: of two that do this at once one succeeds, and what an
  * interruption leaves behind is not a home.
  *
- * @throws IndelibleError `ERR_HOME_EXISTS`, `ERR_FIPS_UNAVAILABLE`, `ERR_CONFIG_INVALID`
+ * @throws IndelibleError `ERR_HOME_EXISTS`, `ERR_FIPS_UNAVAILABLE`, `ERR_CONFIG_INVALID`, `ERR_PIN_CONFLICT` if a log of
+ * that origin is remembered on this machine
  */
 export async function createLog(options: CreateLogOptions = {}): Promise<CreatedLog> {
   const home = resolveHome(options.home)
@@ -70,47 +73,69 @@ export async function createLog(options: CreateLogOptions = {}): Promise<Created
     throw new IndelibleError('ERR_CONFIG_INVALID', 'epoch length: expected a whole number of seconds')
   }
   if (profile === 'fips') checkFips()
+  const pins = options.pins === undefined ? new Pins() : options.pins
+  if (pins?.read(origin)) {
+    throw new IndelibleError('ERR_PIN_CONFLICT', `a log ${origin} is remembered on this machine: take another origin`)
+  }
+  const keysDir = options.keysDir === undefined ? null : resolve(options.keysDir)
   refuseExisting(home)
   removeLeftovers(home)
+  if (keysDir !== null) {
+    removeLeftovers(keysDir)
+    refuseExistingKeys(keysDir)
+  }
 
   const host = process.env.INDELIBLE_KEYS__HOST
   const clock: EpochClock = { startMs: Math.floor(Date.now() / 1000) * 1000, seconds: epochSeconds }
-  const draft = `${home}.init-${process.pid}-${randomBytes(4).toString('hex')}`
+  const mark = `.init-${processToken()}-${randomBytes(4).toString('hex')}`
+  const draft = home + mark
+  const keysDraft = keysDir === null ? join(draft, 'keys') : keysDir + mark
+  let keysPlaced = false
+  let homePlaced = false
   mkdirSync(draft, { recursive: true, mode: 0o700 })
   try {
-    const keysDir = options.keysDir ? resolve(options.keysDir) : join(draft, 'keys')
-    if (options.keysDir && existsSync(keysDir)) {
-      throw new IndelibleError('ERR_HOME_EXISTS', `${keysDir} is there already: keys are never overwritten`)
-    }
-    const { firstKey } = createKeyFiles(keysDir, { origin, clock, profile, host })
+    const { firstKey } = createKeyFiles(keysDraft, { origin, clock, profile, host })
     const config = {
       log: { origin, store: 'sqlite:log.db', ...(profile !== 'default' && { profile }) },
-      ...(options.keysDir && { keys: { dir: keysDir } }),
+      ...(keysDir !== null && { keys: { dir: keysDir } }),
     }
     writeFileAtomic(join(draft, 'config.json'), `${JSON.stringify(config, null, 2)}\n`)
     mkdirSync(join(draft, 'spool'), { mode: 0o700 })
-    const keys = new FileKeys(keysDir, { host })
+    const keys = new FileKeys(keysDraft, { host })
     const vkey = formatVkey(keys.signer.key)
     publishVkey(draft, keys)
     const checkpoint = await writeFirstEntry(openSqliteStore(join(draft, 'log.db')), keys, vkey, profile)
     syncDirectory(draft)
-    placeHome(draft, home)
-    if (options.pins !== null) {
+    if (keysDir !== null) {
+      // Keys first: a home without its keys could neither be opened nor made again.
+      writeFileAtomic(join(keysDraft, UNFINISHED), JSON.stringify({ home, process: processToken() }))
+      placeFolder(keysDraft, keysDir)
+      keysPlaced = true
+    }
+    placeFolder(draft, home)
+    homePlaced = true
+    if (keysDir !== null) rmSync(join(keysDir, UNFINISHED), { force: true })
+    if (pins !== null) {
       const { size, root } = parseCheckpoint(parseNote(checkpoint).text)
-      await (options.pins ?? new Pins()).raise(null, { origin, key: vkey, size, root, home })
+      await pins.raise(null, { origin, key: vkey, size, root, home })
     }
     return { home, origin, vkey, macVerificationKey: formatMacVerificationKey({ origin, clock, key: firstKey }) }
   } catch (error) {
-    if (options.keysDir && !existsSync(home)) rmSync(options.keysDir, { recursive: true, force: true })
+    // Nobody has been shown K_0: a home that stayed could never be verified in full.
+    if (homePlaced) renameSync(home, draft)
+    if (keysPlaced) rmSync(keysDir!, { recursive: true, force: true })
     throw error
   } finally {
     rmSync(draft, { recursive: true, force: true })
+    rmSync(keysDraft, { recursive: true, force: true })
   }
 }
 
 /** Writes `audit.opened` as entry 0, and returns the first checkpoint. */
 export async function writeFirstEntry(store: LogStore, keys: LogKeys, vkey: string, profile: Profile): Promise<string> {
-  const sequencer = new Sequencer(store, keys)
+  // It stands in epoch 0 however long the making took: an epoch before the first entry could not be sealed.
+  const endMs = keys.clock.startMs + keys.clock.seconds * 1000
+  const sequencer = new Sequencer(store, keys, { clock: () => Math.min(Date.now(), endMs - 1) })
   const opened = auditEntry('audit.opened', Date.now(), {
     origin: keys.origin,
     vkey,
@@ -131,6 +156,8 @@ export interface OpenLogOptions {
   readonly home?: string
   /** Accept a home that was copied or restored, and bind it to this place. Make sure that nothing else writes the log. */
   readonly adopt?: boolean
+  /** Keeps the query index up to date in a thread of its own. Default false: queries bring it up to date when asked. */
+  readonly index?: boolean
 }
 
 /**
@@ -149,16 +176,24 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     throw new IndelibleError('ERR_KEY_MISMATCH', message)
   }
   const store = openStore(home, config)
+  let log: Log | null = null
   try {
     const privacy = new PrivacyPolicy(config.privacy, keys.origin, keys.fingerprint)
     const { max_batch: maxBatch, max_pending_bytes: maxPendingBytes } = config.log
-    const log = await Log.open({ store, keys, privacy, options: { maxBatch, maxPendingBytes } })
+    log = await Log.open({ store, keys, privacy, options: { maxBatch, maxPendingBytes } })
     noteUncleanShutdown(home, log)
+    if (keys.isAdopted) {
+      // Bound only once the log says so: a second attempt would not be asked for --adopt any more.
+      await log.notice('adopted')
+      await keys.bind()
+    }
+    rmSync(join(keysDirectory(home, config), UNFINISHED), { force: true })
     publishVkey(home, keys)
-    if (options.adopt) log.notice('adopted')
+    log.onClose(() => publishVkey(home, keys))
+    if (options.index) startIndexing(home, log)
     return log
   } catch (error) {
-    await store.close()
+    await (log ?? store).close()
     throw error
   }
 }
@@ -208,47 +243,90 @@ function checkFips(): void {
   }
 }
 
+/** In a keys folder of its own, until the home that it is for stands: which home, and which process makes it. */
+const UNFINISHED = 'unfinished.json'
+
 function refuseExisting(home: string): void {
-  if (existsSync(home) && readdirSync(home).length > 0) {
+  if (!existsSync(home)) return
+  if (!statSync(home).isDirectory() || readdirSync(home).length > 0) {
     throw new IndelibleError('ERR_HOME_EXISTS', `${home} is not empty: a log is never overwritten`)
   }
 }
 
-function placeHome(draft: string, home: string): void {
+/** Keys that a killed init left in their place belong to no log, as long as its home was not made. */
+function refuseExistingKeys(keysDir: string): void {
+  if (!existsSync(keysDir)) return
+  const path = join(keysDir, UNFINISHED)
+  if (existsSync(path)) {
+    const { home, process } = JSON.parse(readFileSync(path, 'utf8')) as { home: string; process: string }
+    if (isGone(process) && !existsSync(home)) {
+      rmSync(keysDir, { recursive: true })
+      return
+    }
+  }
+  throw new IndelibleError('ERR_HOME_EXISTS', `${keysDir} is there already: keys are never overwritten`)
+}
+
+function placeFolder(draft: string, place: string): void {
   try {
     // Replaces an empty folder; refuses one that somebody else has filled meanwhile.
-    renameSync(draft, home)
+    renameSync(draft, place)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'ENOTDIR') throw error
-    throw new IndelibleError('ERR_HOME_EXISTS', `${home} was made by somebody else meanwhile`)
+    throw new IndelibleError('ERR_HOME_EXISTS', `${place} was made by somebody else meanwhile`)
   }
-  syncDirectory(dirname(home))
+  syncDirectory(dirname(place))
 }
+
+/** No init takes longer, ms. */
+const INIT_MS = 10 * 60_000
 
 /** Drafts of an init that was killed hold keys. */
-function removeLeftovers(home: string): void {
-  const parent = dirname(home)
+function removeLeftovers(place: string): void {
+  const parent = dirname(place)
   if (!existsSync(parent)) return
   for (const name of readdirSync(parent)) {
-    const match = name.startsWith(`${basename(home)}.init-`) && /\.init-(\d+)-[0-9a-f]{8}$/.exec(name)
-    if (match && !isAlive(Number(match[1]))) rmSync(join(parent, name), { recursive: true, force: true })
+    const token = name.startsWith(`${basename(place)}.init-`) && /\.init-([0-9a-f-]+)-[0-9a-f]{8}$/.exec(name)?.[1]
+    if (!token) continue
+    const path = join(parent, name)
+    if (isGone(token) ?? isOlderThan(path, INIT_MS)) rmSync(path, { recursive: true, force: true })
   }
 }
 
-/** Each writer leaves a mark while it runs; one whose process is gone was killed, and may have lost what it had not acknowledged. */
+function startIndexing(home: string, log: Log): void {
+  const worker = new Worker(new URL('../query/index-worker.js', import.meta.url), { workerData: { home } })
+  worker.unref()
+  // An index that fell behind is no loss: the next query goes on from there.
+  worker.on('error', () => {})
+  log.onClose(() => worker.postMessage('stop'))
+}
+
+/**
+ * Each writer leaves a mark while it runs; one whose process is gone was killed, and may have lost what it had not
+ * acknowledged. One of another container counts as gone: whoever starts again after a crash cannot look it up.
+ */
 function noteUncleanShutdown(home: string, log: Log): void {
   const directory = join(home, 'writers')
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
-  let killed = 0
-  for (const name of readdirSync(directory)) {
-    const pid = Number(name.split('-')[0])
-    if (pid === process.pid || isAlive(pid)) continue
-    rmSync(join(directory, name), { force: true })
-    killed++
+  const mark = join(directory, `${processToken()}-${randomBytes(4).toString('hex')}`)
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    const killed = readdirSync(directory).filter((name) => isGone(name.slice(0, name.lastIndexOf('-'))) !== false)
+    writeFileAtomic(mark, '')
+    log.onClose(() => rmSync(mark, { force: true }))
+    if (killed.length === 0) return
+    // The marks stay until the log says so: whoever is killed before that leaves them to the next.
+    const recorded = log.notice('unclean_shutdown', { writers: killed.length })
+    const forget = () => {
+      for (const name of killed) rmSync(join(directory, name), { force: true })
+    }
+    recorded.then(forget).catch(() => {})
+  } catch (error) {
+    // Whether the log can be written shows when an entry is.
+    if (!isIndelibleError(error) && !isFileError(error)) throw error
   }
-  if (killed > 0) log.notice('unclean_shutdown', { writers: killed })
-  const mark = join(directory, `${process.pid}-${randomBytes(4).toString('hex')}`)
-  writeFileSync(mark, '', { mode: 0o600 })
-  log.onClose(() => rmSync(mark, { force: true }))
+}
+
+function isFileError(error: unknown): boolean {
+  return ['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
 }

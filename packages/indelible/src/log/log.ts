@@ -1,7 +1,7 @@
 /** The log as its users see it: record, read, prove, verify. The one place where the stages meet. */
 import { hmacSha256, sha256 } from '#crypto'
 import { concat, toBase64Url } from '../bytes.ts'
-import { IndelibleError } from '../errors.ts'
+import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { LogKeys } from '../keys/log-keys.ts'
 import { openCheckpoint } from '../note/checkpoint.ts'
 import { formatVkey, signNote } from '../note/signed-note.ts'
@@ -77,6 +77,7 @@ export class Log {
   readonly #sequencer: Sequencer
   readonly #clock: Clock
   readonly #onClose: (() => void)[] = []
+  #closing: Promise<void> | null = null
 
   private constructor({ store, keys, privacy, options = {} }: LogParts) {
     this.origin = keys.origin
@@ -153,6 +154,8 @@ export class Log {
    */
   async prove(which: number | string): Promise<ProvenEntry> {
     const head = await this.#headOrFail()
+    // Another writer may have rotated the key that signed this head.
+    await this.#refreshKeys()
     const row = await this.#row(which)
     const { checkpoint } = openCheckpoint(head.checkpoint, { origin: this.origin, keys: this.#keys.trusted })
     const { size, root } = checkpoint
@@ -168,23 +171,33 @@ export class Log {
    * trusts the old key can follow it to the new one. The old private key is deleted.
    *
    * @returns the new vkey, to hand out
+   * @throws IndelibleError `ERR_KEY_MISMATCH` if another writer has replaced the key meanwhile, and as {@link record}
    */
   async rotateKey(): Promise<string> {
-    const { signer } = this.#keys
-    const id = newId(this.#clock())
-    const next = await this.#keys.prepareRotation(id)
-    const statement = await signNote(formatRotation(this.origin, signer.key, next.key), [signer, next])
-    await this.#sequencer.append(
-      [{ ...auditEntry('audit.key.rotated', this.#clock(), { statement }, id), idGiven: false }],
-      [next],
-    )
-    await this.#keys.refresh(async () => true)
-    return formatVkey(next.key)
+    return this.#keys.rotating(async () => {
+      // What an interrupted rotation left is finished first: its successor may be the key that counts by now.
+      await this.#refreshKeys()
+      const { signer } = this.#keys
+      const id = newId(this.#clock())
+      const next = await this.#keys.prepareRotation(id)
+      try {
+        const statement = await signNote(formatRotation(this.origin, signer.key, next.key), [signer, next])
+        const entry = auditEntry('audit.key.rotated', this.#clock(), { statement }, id)
+        await this.#sequencer.append([{ ...entry, idGiven: false }], { from: signer.key, to: next })
+      } catch (error) {
+        // Of an unknown outcome the key is kept: the next batch finds out.
+        const isKept = isIndelibleError(error, 'ERR_OUTCOME_UNKNOWN') || (await this.#mayHave(id))
+        if (!isKept) await this.#keys.abandonRotation()
+        throw error
+      }
+      await this.#keys.refresh(async (committed) => committed === id)
+      return formatVkey(next.key)
+    })
   }
 
-  /** Has an `audit.recovered` entry of this kind written before the next entries. */
-  notice(kind: string, detail: Record<string, unknown> = {}): void {
-    this.#sequencer.notice(kind, detail)
+  /** Has an `audit.recovered` entry of this kind written: see {@link Sequencer.notice}. */
+  notice(kind: string, detail: Record<string, unknown> = {}): Promise<unknown> {
+    return this.#sequencer.notice(kind, detail)
   }
 
   /** Runs `work` when the log has closed. */
@@ -192,15 +205,37 @@ export class Log {
     this.#onClose.push(work)
   }
 
-  /** Writes what waits, publishes the last checkpoint and lets go of the store. */
-  async close(): Promise<void> {
-    await this.#sequencer.close()
-    await this.#store.close()
-    for (const work of this.#onClose.splice(0)) work()
+  /** Writes what waits, publishes the last checkpoint and lets go of the store. A second call waits for the first. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#sequencer.close()
+    } finally {
+      try {
+        await this.#store.close()
+      } finally {
+        for (const work of this.#onClose.splice(0)) work()
+      }
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  async #mayHave(id: string): Promise<boolean> {
+    return this.#store.findIds([id]).then(
+      (found) => found.has(id),
+      () => true,
+    )
+  }
+
+  async #refreshKeys(): Promise<void> {
+    await this.#keys.refresh(async (id) => (await this.#store.findIds([id])).has(id))
   }
 
   async #headOrFail(): Promise<Head> {

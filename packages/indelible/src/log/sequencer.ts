@@ -6,11 +6,12 @@
  */
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isEqual } from '../bytes.ts'
+import { isEqual, toBase64Url } from '../bytes.ts'
 import { epochAt } from '../chain/epoch.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { LogKeys } from '../keys/log-keys.ts'
-import type { NoteSigner } from '../note/signed-note.ts'
+import type { NoteSigner, VerifierKey } from '../note/signed-note.ts'
+import { parseEntry } from '../record/entry.ts'
 import { formatTime } from '../record/time.ts'
 import type { Batch, Head, Locked, LogStore, StoredId } from '../store/store.ts'
 import { auditEntry, BatchBuilder, type Sealable } from './batch.ts'
@@ -22,8 +23,17 @@ export type Clock = () => number
 /** A clock that jumps by more than this, either way, is recorded, ms. */
 const CLOCK_JUMP_MS = 5000
 
-/** A Node timer cannot wait longer, ms. */
-const MAX_TIMER_MS = 2 ** 31 - 1
+/** Timers do not run while the machine sleeps, and the clock may be set: look again after this, ms. */
+const MAX_TIMER_MS = 60_000
+
+/** When to try again to seal an epoch after the store has failed, ms. */
+const SEAL_RETRY_MS = 1000
+
+/** How long after the last published checkpoint the next one is due while the log's clock stands still, ms. */
+const PUBLISH_INTERVAL_MS = 1000
+
+/** About what an item that waits takes in memory beside its texts, bytes: small ones add up to more than their texts. */
+const ITEM_BYTES = 2048
 
 /** One entry that a caller waits for. */
 export interface Item extends Sealable {
@@ -42,11 +52,18 @@ export interface Place {
   readonly uncompared: boolean
 }
 
+/** A change of the signing key. The successor signs the checkpoint too. */
+export interface Rotation {
+  /** The group is refused if this is not the key that signs by then. */
+  readonly from: VerifierKey
+  readonly to: NoteSigner
+}
+
 /** Items that are appended together or not at all. */
 interface Group {
   readonly items: readonly Item[]
   readonly bytes: number
-  readonly signers: readonly NoteSigner[]
+  readonly rotation: Rotation | undefined
   resolve(places: Place[]): void
   reject(error: unknown): void
 }
@@ -54,7 +71,7 @@ interface Group {
 export interface SequencerOptions {
   /** Most entries of one batch. Default 1000. A larger group is a batch of its own. */
   readonly maxBatch?: number
-  /** Most bytes that may wait in memory; more is refused. Default 256 MiB. */
+  /** Most bytes that may wait in memory, roughly; more is refused. Default 256 MiB. */
   readonly maxPendingBytes?: number
   readonly clock?: Clock
 }
@@ -69,13 +86,22 @@ export class Sequencer {
   #queue: Group[] = []
   #pendingBytes = 0
   #running: Promise<void> | null = null
-  #closed = false
+  #closing: Promise<void> | null = null
+  /** Settles with the group that was queued last. */
+  #last: Promise<unknown> = Promise.resolve()
+  /** `null` if the head has to be checked before anything is built on it. */
   #position: Position | null = null
+  /** Epoch of the last head seen: what ends next. `null` for a log without entries. */
+  #epoch: number | null = null
   #timer: NodeJS.Timeout | undefined
+  /** When this process last published a checkpoint, by the monotonic clock. */
+  #published = 0
   /** What the wall clock and the monotonic one said at the last batch: their difference shows a jump. */
   #lastTick: { wall: number; monotonic: number } | null = null
-  /** Statements of the log that go before the next group. */
-  #notices: { kind: string; detail: Record<string, unknown> }[] = []
+  /** Statements of the log that go before the next group, until one of them is known to be in the log. */
+  #notices: Sealable[] = []
+  /** Whether the log says already that the keys folder cannot be written. */
+  #keysFail = false
 
   constructor(store: LogStore, keys: LogKeys, options: SequencerOptions = {}) {
     this.#store = store
@@ -88,30 +114,45 @@ export class Sequencer {
   /** Checks the head as it is and goes on from there. Reads the right edge only, never the log. */
   async open(): Promise<void> {
     const head = await this.#store.head()
-    if (head) this.#position = await this.#check(head)
-    else if (this.#keys.remembered()) {
+    if (head) {
+      await checkOpened(this.#store, this.#keys)
+      this.#position = await this.#check(head)
+      this.#epoch = head.epoch
+      await this.#eraseSealed(head)
+    } else if (this.#keys.remembered()) {
       throw new IndelibleError('ERR_ROLLED_BACK', 'log is empty, but this signer has signed entries of it')
     }
     this.#armTimer()
   }
 
-  /** Has an `audit.recovered` entry written before the next ones. */
-  notice(kind: string, detail: Record<string, unknown> = {}): void {
-    this.#notices.push({ kind, detail })
+  /**
+   * Has an `audit.recovered` entry written, now if that is possible and otherwise before the next ones. Nobody needs to
+   * wait for it; the result tells whether it was possible.
+   */
+  notice(kind: string, detail: Record<string, unknown> = {}): Promise<unknown> {
+    const now = this.#clock()
+    this.#notices.push(auditEntry('audit.recovered', now, { kind, ...detail }))
+    const written = this.append([])
+    written.catch(() => {})
+    return written
   }
 
   /**
    * Appends `items` together or not at all. Resolves once they are durable and under a signed checkpoint.
    *
-   * @param signers sign the checkpoint too: the successor's key, in a rotation
+   * @param rotation if this is the entry of one: `ERR_KEY_MISMATCH` if somebody else was faster
    * @throws IndelibleError `ERR_OVERLOADED` (retryable; nothing was queued), `ERR_ID_CONFLICT`, `ERR_CLOSED`,
    * `ERR_OUTCOME_UNKNOWN` (retry with the same ids), and what the store or the check of its head throw
    */
-  append(items: readonly Item[], signers: readonly NoteSigner[] = []): Promise<Place[]> {
-    if (this.#closed) return Promise.reject(new IndelibleError('ERR_CLOSED', 'log is closed'))
+  append(items: readonly Item[], rotation?: Rotation): Promise<Place[]> {
+    if (this.#closing) return Promise.reject(new IndelibleError('ERR_CLOSED', 'log is closed'))
+    return this.#enqueue(items, rotation)
+  }
+
+  #enqueue(items: readonly Item[], rotation?: Rotation): Promise<Place[]> {
     let bytes = 0
     for (const { draft, payloads } of items) {
-      bytes += draft.before.length + draft.after.length
+      bytes += ITEM_BYTES + draft.before.length + draft.after.length
       for (const { disclosure } of payloads) bytes += disclosure.length
     }
     if (this.#pendingBytes > 0 && this.#pendingBytes + bytes > this.#maxPendingBytes) {
@@ -119,53 +160,68 @@ export class Sequencer {
       return Promise.reject(new IndelibleError('ERR_OVERLOADED', message))
     }
     this.#pendingBytes += bytes
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ items, bytes, signers, resolve, reject })
+    const settled = new Promise<Place[]>((resolve, reject) => {
+      this.#queue.push({ items, bytes, rotation, resolve, reject })
       this.#start()
     })
+    this.#last = settled.catch(() => {})
+    return settled
   }
 
-  /** Resolves once everything queued before the call is durable or refused. */
+  /** Resolves once everything queued before the call is durable or refused; what is queued later is not waited for. */
   async flush(): Promise<void> {
-    while (this.#running) await this.#running
+    await this.#last
   }
 
-  /** Refuses new entries, writes what waits, and publishes the last checkpoint. */
-  async close(): Promise<void> {
-    this.#closed = true
+  /** Refuses new entries, writes what waits, and publishes the last checkpoint. Waits as long as the store does. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     clearTimeout(this.#timer)
-    await this.flush()
-    const head = this.#position?.head
-    if (!head || !(await this.#isOwn(head))) return
-    if (head.published !== head.observed) {
-      try {
-        await this.#store.publish({ size: head.size, note: head.checkpoint })
-      } catch (error) {
-        // The entries are durable; a store that takes no more writes must still close.
-        if (!isIndelibleError(error)) throw error
-      }
+    if (this.#notices.length > 0 && this.#position) this.#enqueue([]).catch(() => {})
+    while (this.#running) await this.#running
+    try {
+      await this.#publishLast()
+      await this.#keys.persist()
+    } catch (error) {
+      // The entries are durable; what takes no more writes must still close.
+      if (!isIndelibleError(error)) throw error
     }
-    await this.#keys.persist()
   }
 
-  async #isOwn(head: Head): Promise<boolean> {
-    const stored = await this.#store.head()
-    return stored !== null && stored.checkpoint === head.checkpoint
+  /** Publishes the head's checkpoint, if nobody went on from it. */
+  async #publishLast(): Promise<void> {
+    const own = this.#position?.head
+    const head = await this.#store.head()
+    if (!own || own.checkpoint !== head?.checkpoint) return
+    for await (const published of this.#store.checkpoints(head.size - 1, head.size)) if (published.length > 0) return
+    await this.#store.publish({ size: head.size, note: head.checkpoint })
   }
 
   #start(): void {
     this.#running ??= this.#run().finally(() => {
       this.#running = null
       if (this.#queue.length > 0) this.#start()
-      else if (!this.#closed) this.#armTimer()
+      else this.#armTimer()
     })
   }
 
   async #run(): Promise<void> {
-    // Everything that is recorded in this turn of the event loop shares one commit.
-    await new Promise((resolve) => setImmediate(resolve))
     do {
-      await this.#write(this.#take())
+      // Everything that is recorded in this turn of the event loop shares one commit. And the loop must turn between
+      // batches: callers who record again as soon as they are answered would keep it from timers and I/O for good.
+      await new Promise((resolve) => setImmediate(resolve))
+      const groups = this.#take()
+      try {
+        await this.#write(groups)
+      } catch (error) {
+        this.#fail(groups, error)
+      } finally {
+        for (const { bytes } of groups) this.#pendingBytes -= bytes
+      }
     } while (this.#queue.length > 0)
   }
 
@@ -184,6 +240,10 @@ export class Sequencer {
     let attempt: Attempt | null = null
     let sealing = false
     const ids = groups.flatMap(({ items }) => items.filter(({ idGiven }) => idGiven).map(({ id }) => id))
+    // An earlier attempt may have left them in the log, without our being told.
+    for (const { id } of this.#notices) ids.push(id)
+    let outcome: Outcome = 'committed'
+    let error: unknown
     try {
       await this.#store.append(ids, async (locked) => {
         sealing = true
@@ -191,34 +251,31 @@ export class Sequencer {
         sealing = false
         return attempt.batch
       })
-      this.#settle(attempt!)
-    } catch (error) {
-      const sealed = attempt as Attempt | null
-      const outcome = sealing || !sealed?.batch ? 'refused' : await this.#outcome(sealed.batch)
-      if (outcome === 'committed') this.#settle(sealed!)
-      else this.#fail(groups, outcome === 'refused' ? error : unknownOutcome(error))
-    } finally {
-      for (const { bytes } of groups) this.#pendingBytes -= bytes
+    } catch (thrown) {
+      error = thrown
+      const { batch } = (attempt as Attempt | null) ?? { batch: null }
+      outcome = sealing || !batch ? 'refused' : await this.#outcome(batch)
     }
-    try {
-      await this.#afterCommit(attempt)
-    } catch {
-      // Erasing old keys and remembering the checkpoint come again with the next batch; entries are safe without them.
+    if (outcome === 'committed') {
+      const sealed = attempt! as Attempt
+      this.#settle(sealed)
+      await this.#afterCommit(sealed)
+    } else {
+      this.#fail(groups, outcome === 'refused' ? error : unknownOutcome(error))
     }
   }
 
   /** Runs under the head lock. */
   async #seal(groups: readonly Group[], { head, known }: Locked): Promise<Attempt> {
-    const position = head === null ? null : isOwnHead(this.#position, head) ? this.#position : await this.#check(head)
-    if (head === null && this.#keys.remembered()) {
-      throw new IndelibleError('ERR_ROLLED_BACK', 'log is empty, but this signer has signed entries of it')
-    }
+    const position = await this.#goOnFrom(head)
     const wall = this.#clock()
+    this.#watchClock(wall, head)
     // The log's clock never goes back. What the wall clock did shows in an entry of its own.
-    const observed = head && formatTime(wall) < head.observed ? head.observed : formatTime(wall)
+    const isBehind = head !== null && formatTime(wall) < head.observed
+    const observed = isBehind ? head.observed : formatTime(wall)
     const builder = new BatchBuilder(position, this.#keys, observed, epochAt(this.#keys.clock, observed))
-    const notices = position === null ? [] : [...this.#notices, ...this.#clockNotices(wall, position.head)]
-    for (const { kind, detail } of notices) builder.add(auditEntry('audit.recovered', wall, { kind, ...detail }))
+    const notices = position === null ? [] : [...this.#notices]
+    for (const notice of notices) if (!known.has(notice.id)) builder.add(notice)
 
     const placed: Attempt['placed'] = []
     const signers: NoteSigner[] = []
@@ -226,11 +283,22 @@ export class Sequencer {
     for (const group of groups) {
       const outcome = await this.#place(group, known, inBatch, builder)
       placed.push({ group, outcome })
-      if (Array.isArray(outcome)) signers.push(...group.signers)
+      if (group.rotation && Array.isArray(outcome)) signers.push(group.rotation.to)
     }
-    if (builder.size === (head?.size ?? 0)) return { batch: null, position: position!, placed, wall, builder }
-    const finished = await builder.finish({ signers, publish: signers.length > 0 })
-    return { ...finished, placed, wall, builder }
+    const attempt = { placed, notices, builder, rotates: signers.length > 0 }
+    if (builder.size === (head?.size ?? 0)) return { batch: null, position, ...attempt }
+    const isDue = isBehind && performance.now() - this.#published >= PUBLISH_INTERVAL_MS
+    return { ...(await builder.finish({ signers, publish: signers.length > 0 || isDue })), ...attempt }
+  }
+
+  /** Where the next batch begins. A head that this process did not write itself is checked first. */
+  async #goOnFrom(head: Head | null): Promise<Position | null> {
+    if (head === null) {
+      if (!this.#keys.remembered()) return null
+      throw new IndelibleError('ERR_ROLLED_BACK', 'log is empty, but this signer has signed entries of it')
+    }
+    // The head as it is now: others may have purged, and published, without going on from it.
+    return isOwnHead(this.#position, head) ? { ...this.#position!, head } : await this.#check(head)
   }
 
   /** A group's places without checkpoint, or why the group is refused. */
@@ -240,6 +308,10 @@ export class Sequencer {
     inBatch: Map<string, { item: Item; index: number; leaf: Uint8Array }>,
     builder: BatchBuilder,
   ): Promise<Unsigned[] | IndelibleError> {
+    const { rotation } = group
+    if (rotation && !isEqual(rotation.from.publicKey, this.#keys.signer.key.publicKey)) {
+      return new IndelibleError('ERR_KEY_MISMATCH', 'signing key was replaced by somebody else meanwhile: rotate again')
+    }
     const earlier = new Map<string, Unsigned>()
     const own = new Set<string>()
     for (const item of group.items) {
@@ -252,7 +324,9 @@ export class Sequencer {
       const same = compareDigests(digest ?? null, item.digest)
       if (same === 'different') return conflict('names another event already')
       const index = stored?.index ?? queued!.index
-      const leaf = queued?.leaf ?? (await this.#store.leaves(index, index + 1))[0]!
+      const leaf = queued?.leaf ?? (await this.#leafAt(index))
+      if (leaf === null)
+        return new IndelibleError('ERR_STORE_CORRUPT', `an id names entry ${index}, which is not there`)
       earlier.set(item.id, { index, leaf, duplicate: true, uncompared: same === 'uncompared' })
     }
     return group.items.map((item) => {
@@ -264,46 +338,83 @@ export class Sequencer {
     })
   }
 
-  #clockNotices(wall: number, head: Head): { kind: string; detail: Record<string, unknown> }[] {
-    const behind = Date.parse(head.observed) - wall
+  async #leafAt(index: number): Promise<Uint8Array | null> {
+    try {
+      return (await this.#store.leaves(index, index + 1))[0] ?? null
+    } catch (error) {
+      if (error instanceof RangeError) return null
+      throw error
+    }
+  }
+
+  /** Has a jump of the wall clock recorded, once. */
+  #watchClock(wall: number, head: Head | null): void {
     const last = this.#lastTick
-    const jump = last ? wall - last.wall - (performance.now() - last.monotonic) : 0
-    if (Math.abs(jump) > CLOCK_JUMP_MS) return [{ kind: 'clock_jump', detail: { by_ms: Math.round(jump) } }]
+    this.#lastTick = { wall, monotonic: performance.now() }
+    const add = (kind: string, byMs: number) => {
+      if (Math.abs(byMs) <= CLOCK_JUMP_MS) return
+      this.#notices.push(auditEntry('audit.recovered', wall, { kind, by_ms: Math.round(byMs) }))
+    }
+    if (last) add('clock_jump', wall - last.wall - (this.#lastTick.monotonic - last.monotonic))
     // Without a tick of our own, a head from the future is all that shows; with one, it was noticed when it happened.
-    if (!last && behind > CLOCK_JUMP_MS) return [{ kind: 'clock_behind_log', detail: { by_ms: Math.round(behind) } }]
-    return []
+    else if (head) add('clock_behind_log', Math.max(Date.parse(head.observed) - wall, 0))
   }
 
   async #check(head: Head): Promise<Position> {
     // Before the head is judged: another process of this home may have rotated the key, and ours signs no more.
     await this.#keys.refresh(async (id) => (await this.#store.findIds([id])).has(id))
-    return await checkHead(head, this.#store, this.#keys)
+    const position = await checkHead(head, this.#store, this.#keys)
+    const { epoch } = this.#keys.ratchet()
+    if (epoch > head.epoch) {
+      const message = `log is in epoch ${head.epoch}, its keys in ${epoch}: the seals in between were rolled back or cut off`
+      throw new IndelibleError('ERR_ROLLED_BACK', message)
+    }
+    return position
+  }
+
+  /**
+   * A key of an epoch that the log has sealed is erased at once. It was there because a crash came between the seal and the
+   * erasing, or because the keys folder came back from a backup: then whoever has that backup has the key as well.
+   */
+  async #eraseSealed(head: Head): Promise<void> {
+    const ratchet = this.#keys.ratchet()
+    const { epoch } = ratchet
+    if (epoch >= head.epoch) return
+    ratchet.advance(head.epoch)
+    this.notice('old_key_found', { epoch, log_epoch: head.epoch })
+    await this.#saveKeys(() => this.#keys.erase(ratchet))
   }
 
   /** Whether a batch whose append failed is in the log after all. */
-  async #outcome(batch: Batch): Promise<'committed' | 'refused' | 'unknown'> {
+  async #outcome({ from, head: own }: Batch): Promise<Outcome> {
     for (let attempt = 0; attempt < 5; attempt++) {
+      if (attempt > 0) await sleep(25 * 2 ** attempt)
       try {
         const head = await this.#store.head()
-        if (head?.checkpoint === batch.head.checkpoint) return 'committed'
-        if ((head?.size ?? 0) <= batch.from) return 'refused'
-        // Others went on from there, or instead of us.
-        const first = batch.ids[0]!
-        const found = (await this.#store.findIds([first.id])).get(first.id)
-        return found?.index === first.index ? 'committed' : 'refused'
+        if (head?.checkpoint === own.checkpoint) return 'committed'
+        if ((head?.size ?? 0) <= from) return 'refused'
+        // Others went on from there, or instead of us. No id would tell: they may have recorded the same event.
+        for await (const rows of this.#store.entries(own.size - 1, own.size)) {
+          for (const { mac } of rows) if (isEqual(mac, own.mac)) return 'committed'
+        }
+        return 'refused'
       } catch {
-        await sleep(50 * 2 ** attempt)
+        // Ask again.
       }
     }
     return 'unknown'
   }
 
-  #settle({ batch, position, placed, wall }: Attempt): void {
-    this.#position = position
-    this.#keys.remember({ size: position.head.size, root: position.root })
-    this.#lastTick = { wall, monotonic: performance.now() }
-    if (batch) this.#notices = []
-    const { checkpoint } = position.head
+  #settle({ batch, position, placed, notices, rotates }: Attempt): void {
+    // After a rotation another key signs: the next batch goes over to it under the lock, before it signs anything.
+    this.#position = rotates ? null : position
+    this.#notices = this.#notices.filter((notice) => !notices.includes(notice))
+    if (batch?.publish) this.#published = performance.now()
+    if (position) {
+      this.#epoch = position.head.epoch
+      this.#keys.remember({ size: position.head.size, root: position.root })
+    }
+    const checkpoint = position?.head.checkpoint ?? ''
     for (const { group, outcome } of placed) {
       if (Array.isArray(outcome)) group.resolve(outcome.map((place) => ({ ...place, checkpoint })))
       else group.reject(outcome)
@@ -316,43 +427,87 @@ export class Sequencer {
     for (const { reject } of groups) reject(error)
   }
 
-  async #afterCommit(attempt: Attempt | null): Promise<void> {
-    if (!attempt?.batch || this.#position !== attempt.position) return
-    // Seals are committed: now, and not before, the keys of their epochs may go.
-    await this.#keys.erase(attempt.builder.ratchet)
-    if (attempt.batch.publish) await this.#keys.persist()
+  #afterCommit({ batch, builder }: Attempt): Promise<void> {
+    return this.#saveKeys(async () => {
+      // Seals are committed, by us or by somebody else: now, and not before, the keys of their epochs may go.
+      await this.#keys.erase(builder.ratchet)
+      if (batch?.publish) await this.#keys.persist()
+    })
+  }
+
+  /** What fails here comes again with the next batch, and entries are safe without it; but keys that stay are worth an entry. */
+  async #saveKeys(save: () => Promise<void>): Promise<void> {
+    try {
+      await save()
+      this.#keysFail = false
+    } catch (error) {
+      if (this.#keysFail) return
+      this.#keysFail = true
+      this.notice('keys_not_saved', isIndelibleError(error) ? { code: error.code } : {})
+    }
   }
 
   /** Seals the epoch on time although nothing happens in it. */
   #armTimer(): void {
     clearTimeout(this.#timer)
-    const head = this.#position?.head
-    if (!head || this.#closed) return
-    const { startMs, seconds } = this.#keys.clock
-    const endMs = startMs + (head.epoch + 1) * seconds * 1000
-    this.#timer = setTimeout(() => this.#tick(), Math.min(Math.max(endMs - this.#clock(), 0) + 1, MAX_TIMER_MS))
+    if (this.#epoch === null || this.#closing) return
+    const waitMs = Math.max(this.#endOf(this.#epoch) - this.#clock() + 1, this.#position ? 1 : SEAL_RETRY_MS)
+    this.#timer = setTimeout(() => this.#tick(), Math.min(waitMs, MAX_TIMER_MS))
     this.#timer.unref()
   }
 
   #tick(): void {
-    if (this.#closed) return
-    if (epochAt(this.#keys.clock, formatTime(this.#clock())) <= this.#position!.head.epoch) {
-      this.#armTimer()
-      return
-    }
-    // An empty group: the batch builder seals what has ended. Should it fail, the next entry seals.
-    this.append([]).catch(() => {})
+    if (this.#epoch === null || this.#closing) return
+    // An empty group: the batch builder seals what has ended. Should it fail, the timer is armed again.
+    if (this.#clock() >= this.#endOf(this.#epoch)) this.append([]).catch(() => {})
+    else this.#armTimer()
+  }
+
+  #endOf(epoch: number): number {
+    const { startMs, seconds } = this.#keys.clock
+    return startMs + (epoch + 1) * seconds * 1000
   }
 }
+
+/**
+ * Keys of another log would go on with a chain that no K_0 fits.
+ * @throws IndelibleError `ERR_KEY_MISMATCH`
+ */
+async function checkOpened(store: LogStore, { macId, clock }: LogKeys): Promise<void> {
+  for await (const rows of store.entries(0, 1)) {
+    for (const { entry } of rows) {
+      const { type, audit } = readOpened(entry)
+      if (type !== 'audit.opened' || typeof audit?.mac_id !== 'string') return
+      const isOurs =
+        audit.mac_id === toBase64Url(macId) &&
+        audit.epoch_start === formatTime(clock.startMs) &&
+        audit.epoch_seconds === clock.seconds
+      if (!isOurs) throw new IndelibleError('ERR_KEY_MISMATCH', 'keys are not those that entry 0 of the log names')
+    }
+  }
+}
+
+function readOpened(entry: Uint8Array): { readonly type?: string; readonly audit?: Record<string, unknown> } {
+  try {
+    return parseEntry(entry) as { type: string; audit?: Record<string, unknown> }
+  } catch {
+    return {} // altered: for verify to say
+  }
+}
+
+type Outcome = 'committed' | 'refused' | 'unknown'
 
 type Unsigned = Omit<Place, 'checkpoint'>
 
 interface Attempt {
   readonly batch: Batch | null
-  readonly position: Position
+  /** `null` if the log is still without entries. */
+  readonly position: Position | null
   readonly placed: { readonly group: Group; readonly outcome: Unsigned[] | IndelibleError }[]
-  readonly wall: number
+  readonly notices: readonly Sealable[]
   readonly builder: BatchBuilder
+  /** Whether another key signs from here on. */
+  readonly rotates: boolean
 }
 
 /** Digests are a 4-byte mark of the privacy policy and an HMAC: of different policies they say nothing of each other. */

@@ -1,14 +1,16 @@
 /** Verifies the log of a home against what this machine's user remembers of it, and remembers more afterwards. */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fromBase64 } from '../bytes.ts'
+import { fromBase64, isEqual } from '../bytes.ts'
 import type { MacVerificationKey } from '../chain/verification-key.ts'
 import { loadConfig } from '../config/config.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
-import { Pins } from '../keys/pins.ts'
+import { type LogPin, Pins } from '../keys/pins.ts'
 import { parseVkey, type VerifierKey } from '../note/signed-note.ts'
 import { MemoryStore } from '../store/memory.ts'
 import type { LogStore } from '../store/store.ts'
+import { checkConsistency, proveConsistency } from '../tree/proof.ts'
+import { sourceNodeReader } from '../tree/source.ts'
 import type { Report } from '../verify/report.ts'
 import { type VerifyLogOptions, verifyLog } from '../verify/verify-log.ts'
 import { openStore, resolveHome } from './home.ts'
@@ -45,11 +47,27 @@ export async function verifyHome(options: VerifyHomeOptions = {}): Promise<Repor
     )
     if (report.verdict === 'verified' && pins) {
       const accepted = { origin, key: report.key, size: report.size, root: fromBase64(report.root), home }
-      await pins.raise(pin, accepted)
+      await raisePin(pins, pin, accepted, store)
     }
     return { ...report, not_checked: [...report.not_checked, ...caveats(home, pins !== null && pin !== null, options)] }
   } finally {
     await store.close()
+  }
+}
+
+/** Of two verifiers at once, the one that verified more proves that its log continues the other's, and so both end well. */
+async function raisePin(pins: Pins, before: LogPin | null, accepted: LogPin, store: LogStore): Promise<void> {
+  const { origin, size, root } = accepted
+  for (let pin = before; ; ) {
+    try {
+      return await pins.raise(pin, accepted)
+    } catch (error) {
+      const now = isIndelibleError(error, 'ERR_PIN_CONFLICT') ? pins.read(origin) : null
+      if (!now || now.size > size || (now.size === pin?.size && isEqual(now.root, pin.root))) throw error
+      const proof = await proveConsistency(now.size, size, sourceNodeReader(store, size))
+      checkConsistency({ size1: now.size, root1: now.root, size2: size, root2: root, proof })
+      pin = now
+    }
   }
 }
 

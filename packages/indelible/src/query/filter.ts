@@ -57,7 +57,10 @@ function parseBound(member: string, text: string | undefined): string | null {
   // A date alone is its first moment, in UTC.
   const time = normalizeTime(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text)
   if (time === null) {
-    throw new IndelibleError('ERR_FILTER_INVALID', `${member}: expected a date or an RFC 3339 time such as 2026-11-21T09:00:00Z`)
+    throw new IndelibleError(
+      'ERR_FILTER_INVALID',
+      `${member}: expected a date or an RFC 3339 time such as 2026-11-21T09:00:00Z`,
+    )
   }
   return time
 }

@@ -10,6 +10,7 @@ import type { LogStore } from '../store/store.ts'
 import { proveInclusion } from '../tree/proof.ts'
 import { sourceNodeReader } from '../tree/source.ts'
 import { type EntryFilter, matches, type ParsedFilter, parseFilter, searchableText } from './filter.ts'
+import { addToRun, mergeRuns } from './run-summary.ts'
 
 /** Indexes `[lower, upper)` of a log, walked up or down. */
 export interface IndexWindow {
@@ -46,6 +47,7 @@ export interface QueryIndex {
   count(filter: ParsedFilter, upper: number): Promise<number>
   /** Runs, latest first, whose last entry is before `before`. */
   runs(options: { before: number; limit: number }): Promise<RunSummary[]>
+  run(run: string): Promise<RunSummary | null>
   close(): Promise<void>
 }
 
@@ -154,13 +156,44 @@ export class QueryEngine {
     return count
   }
 
-  /** The latest runs, those of the unindexed tail among them. */
+  /**
+   * Runs, the one with the latest entry first; those of the unindexed tail are among them.
+   * @param options.before only runs whose last entry has a smaller index: the `last` of the run at the end of a page
+   */
   async runs(options: { limit?: number; before?: number } = {}): Promise<RunSummary[]> {
-    return this.#index.runs({ before: options.before ?? Number.MAX_SAFE_INTEGER, limit: options.limit ?? DEFAULT_LIMIT })
+    const { limit = DEFAULT_LIMIT, before = Number.MAX_SAFE_INTEGER } = options
+    const tail = await this.#tailRuns()
+    const indexed = await this.#index.runs({ before, limit: limit + tail.size })
+    const all = [...tail.values(), ...indexed.filter(({ run }) => !tail.has(run))]
+    return all
+      .filter(({ last }) => last < before)
+      .sort((a, b) => b.last - a.last)
+      .slice(0, limit)
+  }
+
+  async run(run: string): Promise<RunSummary | null> {
+    return (await this.#tailRuns()).get(run) ?? (await this.#index.run(run))
+  }
+
+  async #tailRuns(): Promise<Map<string, RunSummary>> {
+    const size = (await this.#store.head())?.size ?? 0
+    const tail = new Map<string, RunSummary>()
+    for await (const { index, record } of this.#scan(EVERYTHING, await this.#index.size(), size, 'ascending')) {
+      if (record.run) tail.set(record.run.id, addToRun(tail.get(record.run.id) ?? null, index, record))
+    }
+    for (const [run, summary] of tail) {
+      const earlier = await this.#index.run(run)
+      if (earlier) tail.set(run, mergeRuns(earlier, summary))
+    }
+    return tail
   }
 
   async close(): Promise<void> {
     await this.#index.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
   }
 
   async #search(filter: ParsedFilter, window: IndexWindow): Promise<QueryHit[]> {
@@ -221,7 +254,8 @@ export class QueryEngine {
       while (end < indexes.length && Math.abs(indexes[end]! - indexes[end - 1]!) === 1 && end - at < SCAN_CHUNK) end++
       const [low, high] = [Math.min(indexes[at]!, indexes[end - 1]!), Math.max(indexes[at]!, indexes[end - 1]!)]
       const rows = new Map<number, Uint8Array>()
-      for await (const chunk of this.#store.entries(low, high + 1)) for (const row of chunk) rows.set(row.index, row.entry)
+      for await (const chunk of this.#store.entries(low, high + 1))
+        for (const row of chunk) rows.set(row.index, row.entry)
       for (; at < end; at++) {
         // An entry that was purged since it was indexed is no hit.
         const entry = rows.get(indexes[at]!)
@@ -241,6 +275,8 @@ export class QueryEngine {
     return proven
   }
 }
+
+const EVERYTHING: ParsedFilter = parseFilter({})
 
 /** Disclosures of `[start, end)` by entry. */
 export async function disclosuresOf(store: LogStore, start: number, end: number): Promise<Map<number, string[]>> {

@@ -42,7 +42,7 @@ export function disclose(part: {
   readonly meta: string
 }): { disclosure: string; commit: string } {
   const { origin, id, name, value, meta, salt = newSalt() } = part
-  const disclosure = `["${TAG}",${JSON.stringify(origin)},"${id}","${name}","${salt}",${value},${meta}]`
+  const disclosure = `${beginningOf(origin, id, name)}${salt}",${value},${meta}]`
   return { disclosure, commit: commitTo(disclosure) }
 }
 
@@ -83,6 +83,28 @@ export function checkDisclosure(
     if (part[member] !== expected[member]) throw invalid(`was made for another ${member === 'id' ? 'entry' : member}`)
   }
   return part
+}
+
+/**
+ * Whether a stored disclosure is the one that the entry commits to, without reading its value: the hash covers every byte,
+ * and its beginning names log, entry and part.
+ *
+ * @throws IndelibleError `ERR_DISCLOSURE_INVALID`
+ */
+export function checkCommitment(
+  disclosure: string,
+  expected: { readonly commit: string; readonly origin: string; readonly id: string; readonly name: string },
+): void {
+  // UTF-8 has one form for every lone surrogate: two texts would have one hash.
+  if (commitTo(disclosure) !== expected.commit || !disclosure.isWellFormed()) {
+    throw invalid('does not hash to the commitment in the entry')
+  }
+  const { origin, id, name } = expected
+  if (!disclosure.startsWith(beginningOf(origin, id, name))) throw invalid('was made for another log, entry or part')
+}
+
+function beginningOf(origin: string, id: string, name: string): string {
+  return `["${TAG}",${JSON.stringify(origin)},${JSON.stringify(id)},${JSON.stringify(name)},"`
 }
 
 /**

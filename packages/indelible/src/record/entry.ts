@@ -1,8 +1,10 @@
 /** Entries: a record as exactly one byte string, RFC 8785 canonical JSON of at most 65,535 bytes. */
 import { fromUtf8, utf8 } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
+import { isId } from './id.ts'
 import { canonicalize, type Json, parseCanonical } from './jcs.ts'
 import { ASSURANCES, type AuditRecord, ENTRY_SCHEMA, OUTCOMES } from './schema.ts'
+import { isTime } from './time.ts'
 
 /** Longest entry, in bytes: what a C2SP tlog-tiles entry bundle can hold. */
 export const MAX_ENTRY_BYTES = 65_535
@@ -82,6 +84,9 @@ export function parseEntry(entry: Uint8Array): ReadRecord {
   if (typeof record !== 'object' || record === null || Array.isArray(record)) throw invalid('is not an object')
   if (record.schema !== ENTRY_SCHEMA) throw invalid(`has another schema than ${ENTRY_SCHEMA}`)
   for (const member of REQUIRED) if (typeof record[member] !== 'string') throw invalid(`has no ${member}`)
+  // What the verifier tells entries apart and orders them by must have its one spelling.
+  if (!isId(record.id as string)) throw invalid('has an id that is no UUIDv7 in lower case')
+  if (!isTime(record.time as string) || !isTime(record.observed as string)) throw invalid('has a time of another form')
   if (!(OUTCOMES as readonly Json[]).includes(record.outcome!)) throw invalid('has an unknown outcome')
   if (!(ASSURANCES as readonly Json[]).includes(record.assurance!)) throw invalid('has an unknown assurance')
   const { actor, parts } = record as { actor?: { id?: Json }; parts?: Record<string, { commit?: Json; mode?: Json }> }

@@ -35,11 +35,11 @@ export function isTime(text: string): boolean {
 
 /**
  * Any RFC 3339 time as entries hold it: UTC, three digits of a second, or six where the source has more than three.
- * @returns `null` if `text` is not a time
+ * @returns `null` if `source` is not a time, or one of a year before 0 or after 9999
  */
-export function normalizeTime(text: string): string | null {
-  if (UTC.test(text) && isTime(text)) return text
-  const match = ANY.exec(text)
+export function normalizeTime(source: string): string | null {
+  if (UTC.test(source) && isTime(source)) return source
+  const match = ANY.exec(source)
   if (!match) return null
   const [, date, clock, fraction = '', zone] = match
   const ms = Date.parse(`${date}T${clock}.000${zone!.toUpperCase()}`)
@@ -48,5 +48,7 @@ export function normalizeTime(text: string): string | null {
   const offset = /^[Zz]$/.test(zone!) ? 0 : Date.parse(`1970-01-01T00:00:00.000${zone}`)
   if (!new Date(ms - offset).toISOString().startsWith(`${date}T${clock}`)) return null
   const digits = fraction.length > 3 ? fraction.padEnd(6, '0').slice(0, 6) : fraction.padEnd(3, '0')
-  return `${new Date(ms).toISOString().slice(0, 20)}${digits}Z`
+  const text = `${new Date(ms).toISOString().slice(0, 20)}${digits}Z`
+  // In UTC it may lie before the year 0 or after 9999, which have no four digits.
+  return isTime(text) ? text : null
 }

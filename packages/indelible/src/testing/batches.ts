@@ -34,7 +34,11 @@ export interface Position {
 const START_MS = Date.UTC(2026, 0, 1)
 
 /** Entries `start` to `start + count` of a series: `label 0`, `label 1`, … with a payload each if asked for. */
-export function numbered(label: string, count: number, options: { start?: number; payload?: boolean } = {}): EntrySpec[] {
+export function numbered(
+  label: string,
+  count: number,
+  options: { start?: number; payload?: boolean } = {},
+): EntrySpec[] {
   return Array.from({ length: count }, (_, i) => {
     const id = `${label} ${(options.start ?? 0) + i}`
     const spec = { id, entry: `entry ${id}`, digest: utf8(`digest ${id}`) }

@@ -41,7 +41,7 @@ export function appendCases(define: DefineCase): void {
   define('refuses a batch that starts elsewhere than at its end', async ({ open }) => {
     const store = await open()
     const { batch: tooEarly } = buildBatch(null, numbered('early', 3, { payload: true }), { publish: true })
-    await refusesAtFirst(store, { ...tooEarly, from: 1 })
+    await refuses(store, { ...tooEarly, from: 1 }, [])
     const written = await new BatchWriter(store).append(numbered('a', 300, { payload: true }), { publish: true })
     await refuses(store, tooEarly, [written])
     const { batch } = buildBatch(await positionAt(store, await store.head()), numbered('b', 300), { publish: true })
@@ -73,11 +73,19 @@ export function appendCases(define: DefineCase): void {
       const written = await writer.append(numbered('a', 3))
       // Errors that look like those of a database, or of the store itself, are not the store's to interpret.
       const looksBusy = Object.assign(new Error('busy'), { code: 'ERR_SQLITE_ERROR', errcode: 5 })
-      for (const thrown of [new Error('no'), new IndelibleError('ERR_STORE_BUSY', 'no'), looksBusy, 'text', undefined]) {
-        const outcome = await store.append([], () => seal(thrown)).then(
-          () => assert.fail('append resolved'),
-          (reason: unknown) => ({ reason }),
-        )
+      for (const thrown of [
+        new Error('no'),
+        new IndelibleError('ERR_STORE_BUSY', 'no'),
+        looksBusy,
+        'text',
+        undefined,
+      ]) {
+        const outcome = await store
+          .append([], () => seal(thrown))
+          .then(
+            () => assert.fail('append resolved'),
+            (reason: unknown) => ({ reason }),
+          )
         assert.equal(outcome.reason, thrown)
         await assertHolds(store, [written])
       }
@@ -111,19 +119,15 @@ export function appendCases(define: DefineCase): void {
 
   define('lets no batch move minIndex', async ({ open }) => {
     const store = await open()
-    const writer = new BatchWriter(store)
     const first = buildBatch(null, numbered('a', 600)).batch
     await store.append([], () => ({ ...first, head: { ...first.head, minIndex: 512 } }))
     await assertHolds(store, [first])
     await store.purge(256)
-    const after = await positionAt(store, await store.head())
-    for (const [i, minIndex] of [0, 512].entries()) {
-      const { batch } = buildBatch(await positionAt(store, await store.head()), numbered(`b${i}`, 1))
+    for (const minIndex of [0, 512]) {
+      const { batch } = buildBatch(await positionAt(store, await store.head()), numbered(`${minIndex}`, 1))
       await store.append([], () => ({ ...batch, head: { ...batch.head, minIndex } }))
       assert.equal((await store.head())?.minIndex, 256)
     }
-    assert.equal(after?.head.minIndex, 256)
-    assert.equal((await writer.append(numbered('c', 1))).head.minIndex, 256)
   })
 }
 
@@ -151,27 +155,34 @@ const awkward: EntrySpec[] = [
   { id: 'plain', entry: 'plain' },
   { id: 'every byte', entry: allBytes(512), digest: allBytes(36), payloads: awkwardTexts },
   { id: 'longest', entry: allBytes(MAX_ENTRY_BYTES), digest: null },
-  { id: "o'clock — 漢 \"", entry: Uint8Array.of(0), digest: Uint8Array.of(0) },
+  { id: 'o\'clock — 漢 "', entry: Uint8Array.of(0), digest: Uint8Array.of(0) },
   { id: '1', entry: utf8('1'), payloads: { __proto__x: '{}', 'a b/c%': 'null', '1': '1', '01': '01', Z: 'z', a: 'A' } },
   { id: '01', entry: '01' },
 ]
 
+/** Fails unless `batch` is a conflict that leaves the log as `written` made it. */
 async function refuses(store: LogStore, batch: Batch, written: readonly Batch[]): Promise<void> {
   await rejects(
     store.append([], () => batch),
     'ERR_STORE_CONFLICT',
   )
   await assertHolds(store, written)
-  const ids = batch.ids.map(({ id }) => id).filter((id) => written.every(({ ids }) => ids.every((old) => old.id !== id)))
+  const ids = batch.ids
+    .map(({ id }) => id)
+    .filter((id) => written.every(({ ids }) => ids.every((old) => old.id !== id)))
   assert.equal((await store.findIds(ids)).size, 0)
-}
-
-async function refusesAtFirst(store: LogStore, batch: Batch): Promise<void> {
-  await refuses(store, batch, [])
 }
 
 function bytesIn(batch: Batch): Uint8Array[] {
   const digests = batch.ids.flatMap(({ digest }) => digest ?? [])
   const tiles = batch.tiles.flatMap(({ root, hashes }) => [root, hashes])
-  return [...batch.entries, ...batch.leaves, ...batch.macs, ...digests, ...tiles, batch.head.mac, ...batch.head.frontier]
+  return [
+    ...batch.entries,
+    ...batch.leaves,
+    ...batch.macs,
+    ...digests,
+    ...tiles,
+    batch.head.mac,
+    ...batch.head.frontier,
+  ]
 }

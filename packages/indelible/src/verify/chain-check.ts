@@ -1,25 +1,36 @@
 /** Epochs, seals, the order of time and, with K_0, every mac. */
 import type { MacKey } from '#crypto'
 import { fromBase64Url, isEqual, toBase64Url } from '../bytes.ts'
-import { entryMac, GENESIS_MAC, Ratchet, sealMac } from '../chain/chain.ts'
+import { entryMac, GENESIS_MAC, MAC_BYTES, Ratchet, sealMac } from '../chain/chain.ts'
 import { type EpochClock, epochAt } from '../chain/epoch.ts'
 import type { MacVerificationKey } from '../chain/verification-key.ts'
 import type { ReadRecord } from '../record/entry.ts'
 import type { EvidenceEntry, EvidenceHead } from './evidence.ts'
 import type { FindingList } from './report.ts'
 
+/**
+ * How many epochs the ratchet walks at once without having seen their seals. Within a log there are none; only the way to
+ * where a range begins can be long. A forged number must not cost hours of hashing.
+ */
+const MAX_UNSEALED = 10_000
+const MAX_LEAD = 100_000_000
+
 export class ChainCheck {
   readonly #findings: FindingList
   readonly #origin: string
-  readonly #ratchet: Ratchet | null
+  #ratchet: Ratchet | null
+  /** Walks behind: after a long sleep an entry of the new epoch holds seals of the epochs before, and so does the next. */
+  #sealRatchet: Ratchet | null
   #clock: EpochClock | null
-  #macKey: MacKey | null = null
+  #macKey: { readonly epoch: number; readonly key: MacKey } | null = null
   /** The mac before the next entry; `null` where it is not known, so that the next one cannot be checked. */
   #previous: Uint8Array | null
-  #epoch: number | null = null
+  #epoch: number | null
   /** Every epoch below this one is sealed. */
-  #sealedTo: number | null = null
+  #sealedTo: number | null
   #observed = ''
+  /** How far the ratchet may go at once. */
+  #reach: number
   #sealRun: { readonly size: number; readonly root: string | null; readonly next: number } | null = null
 
   /**
@@ -37,15 +48,24 @@ export class ChainCheck {
     this.#origin = origin
     this.#findings = findings
     this.#ratchet = key ? new Ratchet(0, key.key) : null
+    this.#sealRatchet = this.#ratchet?.clone() ?? null
     this.#clock = key?.clock ?? null
-    this.#previous = start === 0 ? GENESIS_MAC : (previous?.mac ?? null)
-    this.#epoch = start === 0 ? 0 : (previous?.epoch ?? null)
+    this.#previous = start === 0 ? GENESIS_MAC : previous && macOf(previous)
+    this.#epoch = start === 0 ? 0 : previous && epochOf(previous)
     this.#sealedTo = this.#epoch
+    this.#reach = start === 0 ? MAX_UNSEALED : MAX_LEAD
   }
 
   /** The clock that `audit.opened` states, for want of one from the verifier's side. */
   useStatedClock(clock: EpochClock): void {
     this.#clock ??= clock
+  }
+
+  /** The key that was given is another log's: what it says of macs, seals and epochs is no finding. */
+  dropKey(): void {
+    this.#ratchet = null
+    this.#sealRatchet = null
+    this.#clock = null
   }
 
   /** A gap in the entries: the next mac's predecessor is not known. */
@@ -58,42 +78,59 @@ export class ChainCheck {
    * @param root of the tree before this entry; needed for seals only, `null` where it could not be computed
    */
   entry(row: EvidenceEntry, leaf: Uint8Array, record: ReadRecord | null, root: Uint8Array | null): void {
-    const { index, epoch } = row
-    if (record) this.#time(index, epoch, record)
-    this.#epochs(index, epoch, record, root)
-    this.#mac(row, leaf)
+    const epoch = this.#epochOf(row, record)
+    if (epoch !== null) this.#epochs(row.index, epoch, record, root)
+    this.#mac(row, epoch, leaf)
   }
 
-  #time(index: number, epoch: number, { observed }: ReadRecord): void {
-    if (observed < this.#observed) {
+  /** The epoch as which the entry counts, so that one wrong number is one finding and not one for every entry after it. */
+  #epochOf(row: EvidenceEntry, record: ReadRecord | null): number | null {
+    const { index } = row
+    const stated = epochOf(row)
+    if (stated === null) this.#findings.add('epoch_mismatch', `entry ${index} stands in no epoch`, { index })
+    const expected = record && this.#time(index, record)
+    if (expected === null || stated === null || expected === stated) return expected ?? stated
+    this.#findings.add('epoch_mismatch', `entry ${index} stands in epoch ${stated}, its time is in ${expected}`, {
+      index,
+      expected: String(expected),
+      found: String(stated),
+    })
+    const possible = [expected, stated].filter((epoch) => epoch >= (this.#epoch ?? 0))
+    return possible.length === 0 ? stated : Math.min(...possible)
+  }
+
+  /** Time must not decrease. Returns the epoch that it lies in, if the clock is known. */
+  #time(index: number, { observed }: ReadRecord): number | null {
+    if (withMicroseconds(observed) < withMicroseconds(this.#observed)) {
       this.#findings.add('time_decreased', `entry ${index} was accepted before the one ahead of it`, { index })
     }
     this.#observed = observed
-    if (!this.#clock) return
-    let expected: number
+    if (!this.#clock) return null
+    const epoch = this.#epochAt(observed)
+    if (epoch === null) {
+      const message = `entry ${index} was accepted before the deployment began, or at no time`
+      this.#findings.add('epoch_mismatch', message, { index })
+    }
+    return epoch
+  }
+
+  #lastEpoch: { readonly observed: string; readonly epoch: number | null } = { observed: '', epoch: null }
+
+  /** All entries of one batch have one time. */
+  #epochAt(observed: string): number | null {
+    if (this.#lastEpoch.observed === observed) return this.#lastEpoch.epoch
+    let epoch: number | null
     try {
-      expected = epochAt(this.#clock, observed)
+      epoch = epochAt(this.#clock!, observed)
     } catch {
-      this.#findings.add('epoch_mismatch', `entry ${index} was accepted before the deployment began, or at no time`, {
-        index,
-      })
-      return
+      epoch = null
     }
-    if (expected !== epoch) {
-      this.#findings.add('epoch_mismatch', `entry ${index} stands in epoch ${epoch}, its time is in ${expected}`, {
-        index,
-        expected: String(expected),
-        found: String(epoch),
-      })
-    }
+    this.#lastEpoch = { observed, epoch }
+    return epoch
   }
 
   /** Every epoch that has ended is sealed by the first entries of the next one, and by nothing else. */
   #epochs(index: number, epoch: number, record: ReadRecord | null, root: Uint8Array | null): void {
-    if (!Number.isSafeInteger(epoch) || epoch < 0) {
-      this.#findings.add('epoch_mismatch', `entry ${index} stands in no epoch`, { index })
-      return
-    }
     if (this.#epoch !== null && epoch < this.#epoch) {
       this.#findings.add('epoch_decreased', `entry ${index} stands in epoch ${epoch}, after one of ${this.#epoch}`, {
         index,
@@ -104,64 +141,79 @@ export class ChainCheck {
     this.#epoch = epoch
     if (record?.type === 'audit.epoch.sealed') this.#seals(index, epoch, record.audit ?? {}, root)
     else if (this.#sealedTo < epoch) {
-      const missing = `epochs ${this.#sealedTo} to ${epoch - 1}`
-      this.#findings.add('seal_missing', `${missing} ended unsealed before entry ${index}`, { index })
+      this.#unsealed(`before entry ${index}`, { index })
       this.#sealedTo = epoch
     }
-    if (this.#ratchet) {
-      if (this.#ratchet.epoch < epoch) this.#ratchet.advance(epoch)
-      this.#macKey = this.#keyOf(epoch)
-    }
+    const moved = this.#ratchet?.epoch !== epoch && this.#advance(this.#ratchet, epoch)
+    if (moved && this.#sealedTo === epoch) this.#sealRatchet = this.#ratchet!.clone()
+    this.#reach = MAX_UNSEALED
   }
 
-  #lastKeyEpoch = -1
-  #keyOf(epoch: number): MacKey | null {
-    if (!this.#ratchet || this.#ratchet.epoch !== epoch) return null
-    if (this.#lastKeyEpoch !== epoch || !this.#macKey) {
-      this.#macKey = this.#ratchet.macKey(this.#origin)
-      this.#lastKeyEpoch = epoch
-    }
-    return this.#macKey
+  /** Moves `ratchet` to `epoch`, if that can be. */
+  #advance(ratchet: Ratchet | null, epoch: number): ratchet is Ratchet {
+    if (!ratchet || ratchet.epoch > epoch || epoch - ratchet.epoch > this.#reach) return false
+    ratchet.advance(epoch)
+    return true
+  }
+
+  #unsealed(where: string, detail: { index?: number } = {}): void {
+    this.#findings.add(
+      'seal_missing',
+      `epochs ${this.#sealedTo} to ${this.#epoch! - 1} ended unsealed ${where}`,
+      detail,
+    )
   }
 
   #seals(index: number, epoch: number, audit: Record<string, unknown>, root: Uint8Array | null): void {
     const { first_epoch: first, size, root: stated, seals } = audit
     const invalid = (why: string) => this.#findings.add('seal_invalid', `seal at entry ${index} ${why}`, { index })
-    if (typeof first !== 'number' || !Array.isArray(seals) || typeof size !== 'number' || typeof stated !== 'string') {
+    if (!isCount(first) || !isCount(size) || typeof stated !== 'string' || !Array.isArray(seals)) {
       invalid('has not the members of one')
       return
     }
-    if (first !== this.#sealedTo) invalid(`begins with epoch ${first}, expected ${this.#sealedTo}`)
+    if (first !== this.#sealedTo) {
+      invalid(`begins with epoch ${first}, expected ${this.#sealedTo}`)
+      return
+    }
+    if (seals.length === 0) invalid('seals nothing')
     if (first + seals.length > epoch) invalid(`covers epoch ${first + seals.length - 1}, which had not ended`)
     // After a long sleep several seal entries stand in a row; all state the tree before the first of them.
     const run = this.#sealRun?.next === index ? this.#sealRun : { size: index, root: root && toBase64Url(root) }
     this.#sealRun = { ...run, next: index + 1 }
     if (size !== run.size) invalid(`is over ${size} entries, expected ${run.size}`)
     if (run.root !== null && stated !== run.root) invalid('states another root than the entries make')
-    this.#sealedTo = Math.max(this.#sealedTo ?? 0, Math.min(first + seals.length, epoch))
-    const ratchet = this.#ratchet
-    if (!ratchet || ratchet.epoch > first) return
-    for (const [i, seal] of seals.entries()) {
-      if (first + i >= epoch) break
-      ratchet.advance(first + i)
-      const expected = sealMac(ratchet.macKey(this.#origin), first + i, size, bytesOf(stated))
-      if (!isEqual(expected, bytesOf(seal))) invalid(`does not carry the mac of epoch ${first + i}`)
+    this.#sealedTo = Math.min(first + seals.length, epoch)
+    const ratchet = this.#sealRatchet
+    for (let at = first; at < this.#sealedTo && this.#advance(ratchet, at); at++) {
+      const expected = sealMac(ratchet.macKey(this.#origin), at, size, bytesOf(stated))
+      if (!isEqual(expected, bytesOf(seals[at - first]))) invalid(`does not carry the mac of epoch ${at}`)
     }
   }
 
-  #mac({ index, epoch, mac }: EvidenceEntry, leaf: Uint8Array): void {
+  #mac(row: EvidenceEntry, epoch: number | null, leaf: Uint8Array): void {
+    const { index } = row
     const previous = this.#previous
-    this.#previous = mac.length === GENESIS_MAC.length ? mac : null
-    if (!this.#ratchet || !previous) return
-    const key = this.#keyOf(epoch)
-    const expected = key && entryMac(key, epoch, index, previous, leaf)
-    if (!expected || !isEqual(expected, mac)) {
-      this.#findings.add('mac_mismatch', `entry ${index} does not carry the mac that its epoch's key makes`, { index })
+    const mac = macOf(row)
+    this.#previous = mac
+    if (mac !== null) {
+      if (!this.#ratchet || !previous) return
+      const key = epoch === null ? null : this.#keyOf(epoch)
+      if (key && isEqual(entryMac(key, epoch!, index, previous, leaf), mac)) return
     }
+    this.#findings.add('mac_mismatch', `entry ${index} does not carry the mac that its epoch's key makes`, { index })
+  }
+
+  #keyOf(epoch: number): MacKey | null {
+    if (this.#ratchet?.epoch !== epoch) return null
+    if (this.#macKey?.epoch !== epoch) this.#macKey = { epoch, key: this.#ratchet.macKey(this.#origin) }
+    return this.#macKey.key
   }
 
   /** The head repeats the last row. */
   finish(head: EvidenceHead): void {
+    if (this.#sealedTo !== null && this.#epoch !== null && this.#sealedTo < this.#epoch) {
+      this.#unsealed('at the end of the log')
+    }
     if (this.#previous && !isEqual(this.#previous, head.mac)) {
       this.#findings.add('mac_head_mismatch', 'head holds another mac than the last entry')
     }
@@ -172,6 +224,21 @@ export class ChainCheck {
       this.#findings.add('mac_head_mismatch', 'head says another time than the last entry')
     }
   }
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+
+function epochOf({ epoch }: EvidenceEntry): number | null {
+  return isCount(epoch) ? epoch : null
+}
+
+function macOf({ mac }: EvidenceEntry): Uint8Array | null {
+  return mac.length === MAC_BYTES ? mac : null
+}
+
+/** A time whose order as text is its order in time: `…123Z` stands after `…123456Z` otherwise. */
+function withMicroseconds(time: string): string {
+  return time.length === 24 ? `${time.slice(0, 23)}000Z` : time
 }
 
 function bytesOf(text: unknown): Uint8Array {

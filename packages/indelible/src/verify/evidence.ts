@@ -30,6 +30,8 @@ export interface LogEvidence extends TileSource {
     end: number,
   ): AsyncIterable<readonly { readonly index: number; readonly name: string; readonly disclosure: string }[]>
   checkpoints(above: number, upTo: number): AsyncIterable<readonly { readonly size: number; readonly note: string }[]>
+  /** Where the log says that ids are, if it has such a table. */
+  findIds?(ids: readonly string[]): Promise<ReadonlyMap<string, { readonly index: number }>>
 }
 
 /** A checkpoint that the verifier accepted before. */

@@ -1,26 +1,35 @@
 /** A set of UUIDs in 16 bytes each and some air: a `Set` of a million strings would take six times as much. */
+import { randomBytes } from '#crypto'
+
 export class IdSet {
   #slots: Uint32Array
   #count = 0
+  /** Odd and unknown to whoever chose the ids: otherwise ids could be chosen that all land in one place. */
+  readonly #seed = new Uint32Array(randomBytes(16).slice().buffer).map((word) => word | 1)
 
+  /** @param capacity a power of two */
   constructor(capacity = 1024) {
     this.#slots = new Uint32Array(capacity * 4)
   }
 
-  /** Adds `id`; `false` if it was there. Ids that are no UUIDs are treated by their hex digits. */
+  /** Adds `id`, a UUID in lower case but not that of all zeros; `false` if it was there. */
   add(id: string): boolean {
     if ((this.#count + 1) * 8 > this.#slots.length) this.#grow()
-    const hex = id.replaceAll('-', '').padEnd(32, '0')
-    const words = [0, 8, 16, 24].map((at) => Number.parseInt(hex.slice(at, at + 8), 16) >>> 0)
-    // All zero marks a free slot; no UUIDv7 is.
-    return this.#insert(words[0]!, words[1]!, words[2]!, words[3]!)
+    // 8-4-4-4-12. All zero marks a free slot; no UUIDv7 is.
+    return this.#insert(
+      Number.parseInt(id.slice(0, 8), 16) >>> 0,
+      Number.parseInt(id.slice(9, 13) + id.slice(14, 18), 16) >>> 0,
+      Number.parseInt(id.slice(19, 23) + id.slice(24, 28), 16) >>> 0,
+      Number.parseInt(id.slice(28, 36), 16) >>> 0,
+    )
   }
 
   #insert(a: number, b: number, c: number, d: number): boolean {
     const slots = this.#slots
     const mask = slots.length / 4 - 1
-    for (let at = (Math.imul(d ^ c, 0x9e3779b1) >>> 0) & mask; ; at = (at + 1) & mask) {
+    for (let at = this.#hash(a, b, c, d) & mask; ; at = (at + 1) & mask) {
       const i = at * 4
+      // All zero marks a free slot; no UUIDv7 is.
       if ((slots[i]! | slots[i + 1]! | slots[i + 2]! | slots[i + 3]!) === 0) {
         slots[i] = a
         slots[i + 1] = b
@@ -31,6 +40,16 @@ export class IdSet {
       }
       if (slots[i] === a && slots[i + 1] === b && slots[i + 2] === c && slots[i + 3] === d) return false
     }
+  }
+
+  #hash(a: number, b: number, c: number, d: number): number {
+    const [p, q, r, s] = this.#seed as unknown as [number, number, number, number]
+    let hash = Math.imul(a ^ p, q)
+    for (const word of [b, c, d]) {
+      hash = Math.imul(hash ^ (hash >>> 15) ^ word, r)
+      hash = Math.imul(hash ^ (hash >>> 13), s)
+    }
+    return (hash ^ (hash >>> 16)) >>> 0
   }
 
   #grow(): void {

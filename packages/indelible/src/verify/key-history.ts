@@ -1,11 +1,12 @@
 /**
- * Which key speaks for the log at which size. A successor counts only once a rotation signed by both keys lies under a
- * checkpoint that the old key signed; from there on the old key, which may be stolen one day, counts no more.
+ * Which key speaks for the log at which size. A rotation is a statement that the old and the new key both signed: from the
+ * entry that holds it, the new key speaks, and the old one, which may be stolen one day, no more. Hence the checkpoint that
+ * first covers a rotation carries both signatures.
  */
 import { isEqual } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { type Checkpoint, openCheckpoint } from '../note/checkpoint.ts'
-import { formatVkey, openNote, parseVkey, type VerifierKey } from '../note/signed-note.ts'
+import { formatVkey, openNote, parseVkey, SIGNATURE_COSIGNATURE, type VerifierKey } from '../note/signed-note.ts'
 
 /** First line of a rotation statement: a signed note of this line, the origin, the old vkey and the new one. */
 export const ROTATION = 'indelible/key-rotation@1'
@@ -15,9 +16,9 @@ export function formatRotation(origin: string, old: VerifierKey, next: VerifierK
   return `${ROTATION}\n${origin}\n${formatVkey(old)}\n${formatVkey(next)}\n`
 }
 
-interface TrustedKey {
+/** A key, and the sizes in `(after, upTo]` at which it speaks. */
+interface Reign {
   readonly key: VerifierKey
-  /** Sizes in `(after, upTo]` that the key may sign. */
   after: number
   upTo: number
 }
@@ -30,82 +31,100 @@ interface Rotation {
 
 export class KeyHistory {
   readonly #origin: string
-  readonly #keys: TrustedKey[]
-  readonly #pending: Rotation[] = []
+  readonly #reigns: Reign[] = []
+  /** Rotations between two keys of which none is known yet: a later one may lead from the second to a known key. */
+  readonly #unresolved: Rotation[] = []
 
+  /** @param keys those that the verifier trusts at any size, unless a rotation ends their time */
   constructor(origin: string, keys: readonly VerifierKey[]) {
     this.#origin = origin
-    this.#keys = keys.map((key) => ({ key, after: 0, upTo: Number.MAX_SAFE_INTEGER }))
+    for (const key of keys) if (!this.#knows(key)) this.#reigns.push({ key, after: 0, upTo: Number.MAX_SAFE_INTEGER })
   }
 
   /**
-   * The checkpoint in `note`, if a key signed it that counts at its size.
+   * The checkpoint in `note`, and the newest key of those that signed it and count at its size.
    *
-   * @throws IndelibleError as `openCheckpoint`, and `ERR_NOTE_UNVERIFIED` with a message of its own for a superseded key
+   * @throws IndelibleError as `openCheckpoint`; {@link SupersededKeyError} if only keys signed that do not count at its size
    */
-  open(note: string): Checkpoint {
+  open(note: string): { checkpoint: Checkpoint; key: VerifierKey } {
+    const keys = this.#reigns.map(({ key }) => key)
     const { checkpoint, opened } = openCheckpoint(note, {
       origin: this.#origin,
-      keys: this.#keys.map(({ key }) => key),
+      keys: keys.filter((key, i) => keys.findIndex((other) => isSameKey(other, key)) === i),
     })
-    const { size } = checkpoint
-    const counting = opened.verified.filter(({ key }) => {
-      const trusted = this.#keys.find((candidate) => isSameKey(candidate.key, key))
-      return trusted !== undefined && size > trusted.after && size <= trusted.upTo
-    })
-    if (counting.length === 0) {
-      throw new SupersededKeyError(size)
-    }
-    for (const rotation of this.#pending.splice(0)) {
-      const accepted = rotation.index < size && counting.some(({ key }) => isSameKey(key, rotation.old))
-      if (!accepted) {
-        this.#pending.push(rotation)
-        continue
-      }
-      const old = this.#keys.find(({ key }) => isSameKey(key, rotation.old))
-      if (old) old.upTo = Math.min(old.upTo, size)
-      if (!this.#keys.some(({ key }) => isSameKey(key, rotation.next))) {
-        this.#keys.push({ key: rotation.next, after: rotation.index, upTo: Number.MAX_SAFE_INTEGER })
-      }
-    }
-    return checkpoint
+    // A witness vouches for consistency: its cosignature must not stand in for a key of the log that counts no more.
+    const signed = opened.verified.filter(({ key }) => key.type !== SIGNATURE_COSIGNATURE)
+    const counting = this.#reigns.findLast(
+      (reign) => isWithin(reign, checkpoint.size) && signed.some(({ key }) => isSameKey(key, reign.key)),
+    )
+    if (!counting) throw new SupersededKeyError(checkpoint.size)
+    return { checkpoint, key: counting.key }
   }
 
   /**
-   * Takes note of a rotation entry.
+   * Takes note of a rotation entry, in the order of the log. A statement between two unknown keys is kept until a later one
+   * tells, see {@link unresolved}.
    *
-   * If the policy has the new key but not the old one, the old one counts for sizes up to the rotation: whoever vouches for
-   * the new key vouches for the statement that it signed.
+   * If the policy has the new key but not the old one, the old one counts before the rotation: whoever vouches for the new
+   * key vouches for the statement that it signed.
    *
    * @param statement the signed note in the entry
-   * @throws IndelibleError if it is not signed by both keys, or names no key that counts
+   * @throws IndelibleError if it is not signed by both keys, or by an old one that counted no more
    */
   rotate(index: number, statement: string): void {
-    const [first, origin, old, next] = statement.split('\n', 4)
-    if (first !== ROTATION || origin !== this.#origin || old === undefined || next === undefined) {
-      throw new IndelibleError('ERR_NOTE_INVALID', 'rotation statement is of another form or log')
+    const rotation = this.#parse(index, statement)
+    const { old, next } = rotation
+    if (this.#knows(old)) {
+      const reign = this.#reigns.findLast((reign) => isSameKey(reign.key, old) && isWithin(reign, index + 1))
+      if (!reign) throw unverified('rotation statement is by a key that counted no more')
+      reign.upTo = index
+      if (!this.#counts(next, index + 1)) this.#reigns.push({ key: next, after: index, upTo: Number.MAX_SAFE_INTEGER })
+    } else {
+      this.#unresolved.push(rotation)
+      this.#resolve()
     }
-    const keys = [parseVkey(old), parseVkey(next)] as const
-    const { text, verified } = openNote(statement, keys)
-    if (verified.length !== 2 || text !== formatRotation(this.#origin, ...keys)) {
-      throw new IndelibleError('ERR_NOTE_UNVERIFIED', 'rotation statement is not signed by both keys')
-    }
-    const [oldKey, nextKey] = keys
-    const knowsOld = this.#keys.some(({ key }) => isSameKey(key, oldKey))
-    const knowsNext = this.#keys.some(({ key }) => isSameKey(key, nextKey))
-    if (!knowsOld && !knowsNext) {
-      throw new IndelibleError(
-        'ERR_NOTE_UNVERIFIED',
-        'rotation statement is between keys that the policy does not trust',
-      )
-    }
-    if (!knowsOld) this.#keys.push({ key: oldKey, after: 0, upTo: index + 1 })
-    else this.#pending.push({ index, old: oldKey, next: nextKey })
   }
 
-  /** The key that counts at `size`, the newest first. */
-  current(size: number): VerifierKey | undefined {
-    return this.#keys.findLast(({ after, upTo }) => size > after && size <= upTo)?.key
+  /** Indexes of the rotations that no key of the policy leads to. */
+  get unresolved(): number[] {
+    return this.#unresolved.map(({ index }) => index)
+  }
+
+  /** From a known key back to its predecessors. Never forward: that a predecessor named others says nothing now. */
+  #resolve(): void {
+    for (let i = this.#unresolved.length - 1; i >= 0; i--) {
+      const { index, old, next } = this.#unresolved[i]!
+      const known = this.#reigns.find((reign) => isSameKey(reign.key, next) && isWithin(reign, index + 1))
+      if (!known || this.#knows(old)) continue
+      if (known.upTo !== Number.MAX_SAFE_INTEGER) known.after = index
+      // First, because `open` prefers the last.
+      this.#reigns.unshift({ key: old, after: 0, upTo: index })
+      this.#unresolved.splice(i, 1)
+    }
+  }
+
+  #parse(index: number, statement: string): Rotation {
+    const [first, origin, oldVkey, nextVkey] = statement.split('\n', 4)
+    if (first !== ROTATION || origin !== this.#origin || oldVkey === undefined || nextVkey === undefined) {
+      throw new IndelibleError('ERR_NOTE_INVALID', 'rotation statement is of another form or log')
+    }
+    const [old, next] = [parseVkey(oldVkey), parseVkey(nextVkey)]
+    const { text, verified } = openNote(statement, [old, next])
+    if (verified.length !== 2 || text !== formatRotation(this.#origin, old, next)) {
+      throw unverified('rotation statement is not signed by both keys')
+    }
+    if (old.type === SIGNATURE_COSIGNATURE || next.type === SIGNATURE_COSIGNATURE) {
+      throw unverified('rotation statement names the key of a witness')
+    }
+    return { index, old, next }
+  }
+
+  #knows(key: VerifierKey): boolean {
+    return this.#reigns.some((reign) => isSameKey(reign.key, key))
+  }
+
+  #counts(key: VerifierKey, size: number): boolean {
+    return this.#reigns.some((reign) => isSameKey(reign.key, key) && isWithin(reign, size))
   }
 }
 
@@ -119,6 +138,14 @@ export class SupersededKeyError extends IndelibleError {
 
 export function isUnverified(error: unknown): error is IndelibleError {
   return isIndelibleError(error, 'ERR_NOTE_UNVERIFIED')
+}
+
+function unverified(message: string): IndelibleError {
+  return new IndelibleError('ERR_NOTE_UNVERIFIED', message)
+}
+
+function isWithin({ after, upTo }: Reign, size: number): boolean {
+  return size > after && size <= upTo
 }
 
 function isSameKey(a: VerifierKey, b: VerifierKey): boolean {

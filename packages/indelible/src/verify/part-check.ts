@@ -1,11 +1,11 @@
 /** Every part that an entry commits to is there and is the one committed to, or an `audit.erased` entry says that it went. */
 import { isIndelibleError } from '../errors.ts'
-import { checkDisclosure } from '../record/disclosure.ts'
+import { checkCommitment } from '../record/disclosure.ts'
 import type { ReadRecord } from '../record/entry.ts'
 import type { FindingList } from './report.ts'
 
 /** Missing disclosures remembered until an `audit.erased` entry may account for them. */
-const MAX_MISSING = 100_000
+const MAX_MISSING = 1_000_000
 
 export class PartCheck {
   readonly #origin: string
@@ -13,10 +13,17 @@ export class PartCheck {
   readonly #missing = new Map<string, number>()
   /** Parts that an `audit.erased` entry lists. */
   erased = 0
+  /** Missing parts beyond those remembered: nothing can be said of them. */
+  forgotten = 0
 
   constructor(origin: string, findings: FindingList) {
     this.#origin = origin
     this.#findings = findings
+  }
+
+  /** Missing parts that no `audit.erased` entry has accounted for yet. */
+  get missing(): number {
+    return this.#missing.size
   }
 
   /** @param disclosures what the store has for this entry, by part name */
@@ -26,11 +33,11 @@ export class PartCheck {
       const disclosure = disclosures.get(name)
       if (disclosure === undefined) {
         if (this.#missing.size < MAX_MISSING) this.#missing.set(`${index}/${name}`, index)
-        else this.#reportMissing(index)
+        else this.forgotten++
         continue
       }
       try {
-        checkDisclosure(disclosure, { commit: parts[name]!.commit, origin: this.#origin, id: record.id, name })
+        checkCommitment(disclosure, { commit: parts[name]!.commit, origin: this.#origin, id: record.id, name })
       } catch (error) {
         if (!isIndelibleError(error)) throw error
         this.#findings.add('disclosure_altered', `entry ${index}: ${error.message}`, { index })
@@ -41,12 +48,14 @@ export class PartCheck {
         this.#findings.add('disclosure_unexpected', `entry ${index} commits to no such part`, { index })
       }
     }
-    if (record.type === 'audit.erased') this.#erased(record.audit?.parts)
+    this.statement(record)
   }
 
-  #erased(parts: unknown): void {
+  /** An `audit.erased` entry accounts for parts of entries before it. */
+  statement(record: ReadRecord): void {
+    const parts: unknown = record.type === 'audit.erased' && record.audit?.parts
     if (!Array.isArray(parts)) return
-    for (const part of parts) {
+    for (const part of parts as unknown[]) {
       if (!Array.isArray(part)) continue
       const [index, name] = part as unknown[]
       if (this.#missing.delete(`${String(index)}/${String(name)}`)) this.erased++
@@ -54,11 +63,9 @@ export class PartCheck {
   }
 
   finish(): void {
-    for (const index of this.#missing.values()) this.#reportMissing(index)
-  }
-
-  #reportMissing(index: number): void {
-    const message = `entry ${index} commits to a part whose disclosure is gone, and no audit.erased entry says so`
-    this.#findings.add('disclosure_missing', message, { index })
+    for (const index of this.#missing.values()) {
+      const message = `entry ${index} commits to a part whose disclosure is gone, and no audit.erased entry says so`
+      this.#findings.add('disclosure_missing', message, { index })
+    }
   }
 }

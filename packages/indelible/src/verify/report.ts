@@ -1,4 +1,8 @@
 /** What a verification says. */
+import { toBase64 } from '../bytes.ts'
+import type { Checkpoint } from '../note/checkpoint.ts'
+import { formatVkey, type VerifierKey } from '../note/signed-note.ts'
+import type { TrustPolicy } from './evidence.ts'
 
 /** Every finding there is. `docs/threat-model.md` has a row for each. */
 export const FINDING_CODES = [
@@ -29,6 +33,7 @@ export const FINDING_CODES = [
   'opened_invalid',
   'rotation_invalid',
   'id_repeated',
+  'id_altered',
   'disclosure_missing',
   'disclosure_altered',
   'disclosure_unexpected',
@@ -74,19 +79,87 @@ export interface Report {
   readonly not_checked: readonly string[]
 }
 
-/** Most findings that a report lists; a wholly rewritten log has one per entry. */
-const MAX_FINDINGS = 200
+/** Most findings of one code that a report lists: a wholly rewritten log has one for each entry, and others worth reading. */
+const MAX_LISTED = 100
 
 export class FindingList {
   readonly listed: Finding[] = []
+  readonly #counts = new Map<FindingCode, number>()
   count = 0
 
   add(code: FindingCode, message: string, detail: Omit<Finding, 'code' | 'message'> = {}): void {
     this.count++
-    if (this.listed.length < MAX_FINDINGS) this.listed.push({ code, ...detail, message })
+    const ofCode = (this.#counts.get(code) ?? 0) + 1
+    this.#counts.set(code, ofCode)
+    if (ofCode <= MAX_LISTED) this.listed.push({ code, ...detail, message })
   }
+}
 
-  has(code: FindingCode): boolean {
-    return this.listed.some((finding) => finding.code === code)
+/** What a verification found out. */
+export interface Outcome {
+  readonly policy: TrustPolicy
+  readonly findings: FindingList
+  readonly accepted: { readonly checkpoint: Checkpoint; readonly key: VerifierKey } | null
+  /** Of the log as claimed. */
+  readonly size: number
+  readonly from: number
+  readonly to: number
+  readonly minIndex: number
+  readonly isPinChecked: boolean
+  readonly isWrongKey: boolean
+  readonly statedMacId: string | null
+  readonly erased: number
+  readonly unsettled: readonly string[]
+}
+
+export function writeReport(outcome: Outcome): Report {
+  const { policy, findings, accepted, isPinChecked, unsettled } = outcome
+  const isFailed = findings.count > 0 || accepted === null
+  const isIncomplete = (policy.pin !== undefined && !isPinChecked) || unsettled.length > 0
+  return {
+    verdict: isFailed ? 'failed' : isIncomplete ? 'incomplete' : 'verified',
+    origin: policy.origin,
+    size: accepted?.checkpoint.size ?? 0,
+    root: accepted ? toBase64(accepted.checkpoint.root) : '',
+    key: accepted ? formatVkey(accepted.key) : '',
+    ranges: isFailed ? [] : rangesOf(outcome),
+    findings: findings.listed,
+    more_findings: findings.count - findings.listed.length,
+    not_checked: openPoints(outcome),
   }
+}
+
+function rangesOf({ policy, size, from, to, minIndex, isPinChecked }: Outcome): Range[] {
+  const ranges: Range[] = []
+  const add = (start: number, end: number, state: RangeState) => {
+    if (start < end) ranges.push({ start, end, state })
+  }
+  const purged = Math.min(Math.max(minIndex, from), to)
+  const pinned = isPinChecked ? Math.min(Math.max(policy.pin!.size, purged), to) : purged
+  add(0, from, 'unchecked')
+  add(from, purged, 'purged')
+  add(purged, pinned, 'pinned')
+  add(pinned, to, 'signed')
+  add(to, size, 'unchecked')
+  return ranges
+}
+
+function openPoints(outcome: Outcome): string[] {
+  const { policy, size, from, to, isPinChecked, isWrongKey, statedMacId, erased, unsettled } = outcome
+  const { pin, macKey } = policy
+  const open: string[] = [...unsettled]
+  if (from > 0) open.push(`entries before ${from}: only their hashes were used`)
+  if (to < size) open.push(`entries from ${to} on: only their hashes were used`)
+  if (erased > 0) open.push(`the values of ${erased} parts that were erased: audit.erased entries account for them`)
+  if (isWrongKey) {
+    open.push('HMAC chain and epoch seals: entry 0 names another mac key than the one that was given')
+  } else if (!macKey) {
+    const named = statedMacId ? ' (its holder can run verify --mac-key)' : ''
+    open.push(`HMAC chain and epoch seals: no mac key was given${named}`)
+  }
+  if (!pin) open.push('truncation and roll-back: no checkpoint of this log was known before (first sight)')
+  else if (!isPinChecked) open.push(`the pinned checkpoint of size ${pin.size}: it lies outside the range checked`)
+  else open.push('truncation and roll-back since the pinned checkpoint: no anchor vouches for the end of the log')
+  open.push('events that were never handed to the log')
+  return open
 }

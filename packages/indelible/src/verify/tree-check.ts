@@ -3,12 +3,17 @@
  * difference is.
  */
 import { isEqual, toBase64 } from '../bytes.ts'
+import { isIndelibleError } from '../errors.ts'
 import { Frontier, frontierNodes } from '../tree/frontier.ts'
-import { type Hash, leafHash } from '../tree/hash.ts'
+import { HASH_BYTES, type Hash, leafHash } from '../tree/hash.ts'
+import type { NodeId } from '../tree/node.ts'
 import { sourceNodeReader } from '../tree/source.ts'
 import { TILE_WIDTH, tileRoot } from '../tree/tile.ts'
 import type { EvidenceEntry, EvidenceHead, LogEvidence } from './evidence.ts'
 import type { FindingList } from './report.ts'
+
+/** Entries that contradict their tile are remembered up to this number, until it is known which of the two is true. */
+const MAX_DOUBTFUL = 200
 
 export class TreeCheck {
   readonly #evidence: LogEvidence
@@ -17,9 +22,12 @@ export class TreeCheck {
   #frontier: Frontier
   /** The tree that the stored leaf hashes make, once they differ from those of the entries. */
   #stored: Frontier | null = null
+  readonly #doubtful: { readonly index: number; readonly leaf: Hash; readonly inTile: Hash }[] = []
+  #doubts = 0
   /** `false` once an entry is missing whose leaf hash nothing else holds. */
   #computable = true
-  #levels: Hash[][] = []
+  /** By level: the roots of the tiles below, as they come by. */
+  readonly #levels: Hash[][] = []
   #tile: { readonly index: number; readonly hashes: Uint8Array | null } | null = null
 
   private constructor(evidence: LogEvidence, size: number, frontier: Frontier, findings: FindingList) {
@@ -31,19 +39,12 @@ export class TreeCheck {
 
   /** Starts at `start`, taking the hashes before it from the tiles: if they are wrong, the root will be. */
   static async at(start: number, size: number, evidence: LogEvidence, findings: FindingList): Promise<TreeCheck> {
-    const nodes = frontierNodes(start)
-    let frontier = Frontier.empty()
-    let computable = true
-    if (nodes.length > 0) {
-      try {
-        frontier = new Frontier(start, await sourceNodeReader(evidence, size)(nodes))
-      } catch {
-        computable = false
-        findings.add('tile_missing', `tree hashes of the entries before ${start} are missing or malformed`)
-      }
+    const hashes = await readNodes(evidence, size, frontierNodes(start))
+    const check = new TreeCheck(evidence, size, hashes ? new Frontier(start, hashes) : Frontier.empty(), findings)
+    if (!hashes) {
+      check.#computable = false
+      findings.add('tile_missing', `tree hashes of the entries before ${start} are missing or malformed`)
     }
-    const check = new TreeCheck(evidence, size, frontier, findings)
-    check.#computable = computable
     return check
   }
 
@@ -52,7 +53,17 @@ export class TreeCheck {
     return this.#computable ? this.#frontier.root() : null
   }
 
-  /** Takes the entry at `index`, or `null` if it is missing. Returns its leaf hash as recomputed. */
+  /** The tree so far, to go on with elsewhere; `null` where it cannot be told. */
+  frontier(): Frontier | null {
+    return this.#computable ? this.#frontier.clone() : null
+  }
+
+  /** Gives up: so much is missing that the rest is not looked at. There is a finding. */
+  abandon(): void {
+    this.#computable = false
+  }
+
+  /** Takes the entry at `index`, or `null` if it is missing. Returns its leaf hash, as recomputed if there is an entry. */
   async entry(index: number, row: EvidenceEntry | null): Promise<Hash | null> {
     const inTile = await this.#leafInTile(index)
     if (row === null) {
@@ -63,11 +74,7 @@ export class TreeCheck {
     const leaf = leafHash(row.entry)
     if (isEqual(leaf, row.leaf)) {
       if (inTile && !isEqual(leaf, inTile)) {
-        this.#findings.add('entry_altered', `entry ${index} is not the one whose leaf hash the tree holds`, {
-          index,
-          expected: toBase64(inTile),
-          found: toBase64(leaf),
-        })
+        if (this.#doubts++ < MAX_DOUBTFUL) this.#doubtful.push({ index, leaf, inTile })
       }
     } else if (inTile && isEqual(leaf, inTile)) {
       this.#findings.add('leaf_altered', `stored leaf hash of entry ${index} is not that of the entry`, { index })
@@ -91,14 +98,12 @@ export class TreeCheck {
   }
 
   #append(leaf: Hash | null, stored: Hash | null): void {
-    if (!leaf || leaf.length !== 32) {
-      this.#computable = false
-      return
-    }
+    if (leaf?.length !== HASH_BYTES) this.#computable = false
     if (!this.#computable) return
-    if (stored && stored.length === 32 && !isEqual(leaf, stored)) this.#stored ??= this.#frontier.clone()
-    this.#stored?.append(stored?.length === 32 ? stored : leaf)
-    this.#frontier.append(leaf)
+    const other = stored?.length === HASH_BYTES ? stored : leaf!
+    if (!isEqual(leaf!, other)) this.#stored ??= this.#frontier.clone()
+    this.#stored?.append(other)
+    this.#frontier.append(leaf!)
   }
 
   /** What the level-0 tile says, checked against its own root and the level above as it comes by. */
@@ -108,20 +113,20 @@ export class TreeCheck {
       const isFull = (tile + 1) * TILE_WIDTH <= this.#size
       this.#tile = { index: tile, hashes: isFull ? await this.#fullTile(0, tile) : null }
     }
-    const at = (index % TILE_WIDTH) * 32
-    return this.#tile.hashes?.slice(at, at + 32) ?? null
+    const at = (index % TILE_WIDTH) * HASH_BYTES
+    return this.#tile.hashes?.slice(at, at + HASH_BYTES) ?? null
   }
 
   async #fullTile(level: number, index: number): Promise<Uint8Array | null> {
     const hashes = await this.#evidence.tile(level, index)
     const first = index * TILE_WIDTH ** (level + 1)
-    if (hashes?.length !== TILE_WIDTH * 32) {
+    if (hashes?.length !== TILE_WIDTH * HASH_BYTES) {
       this.#findings.add('tile_missing', `tile ${index} at level ${level} is missing or malformed`, { index: first })
       return null
     }
     const root = tileRoot(hashes)
-    const stored = await this.#evidence.tileRoots(level, index, index + 1).catch(() => [])
-    if (!stored[0] || !isEqual(stored[0], root)) {
+    const [stored] = (await orMissing(this.#evidence.tileRoots(level, index, index + 1))) ?? []
+    if (!stored || !isEqual(stored, root)) {
       this.#findings.add('tile_altered', `tile ${index} at level ${level} has another root than stored with it`, {
         index: first,
       })
@@ -140,7 +145,7 @@ export class TreeCheck {
     const above = Math.floor(index / TILE_WIDTH)
     const tile = await this.#fullTile(level, above)
     if (tile) {
-      const wrong = hashes.findIndex((hash, i) => hash && !isEqual(hash, tile.subarray(i * 32, (i + 1) * 32)))
+      const wrong = hashes.findIndex((hash, i) => hash && !isEqual(hash, hashAt(tile, i)))
       if (wrong !== -1) {
         const first = (above * TILE_WIDTH + wrong) * TILE_WIDTH ** level
         this.#findings.add('tile_altered', `tile ${above} at level ${level} contradicts the tile below it`, {
@@ -154,47 +159,66 @@ export class TreeCheck {
   /** Appends what the tiles say of `[index, size)`: for a verification that ends before the log does. */
   async skipTo(index: number): Promise<void> {
     if (!this.#computable || index >= this.#size) return
-    const nodes = []
-    for (let at = index; at < this.#size; ) {
-      let level = 0
-      while (at % 2 ** (level + 1) === 0 && at + 2 ** (level + 1) <= this.#size && level < 52) level++
-      nodes.push({ level, index: at / 2 ** level })
-      at += 2 ** level
-    }
-    try {
-      const hashes = await sourceNodeReader(this.#evidence, this.#size)(nodes)
-      for (const [i, { level }] of nodes.entries()) {
-        this.#frontier.appendSubtree(level, hashes[i]!)
-        this.#stored?.appendSubtree(level, hashes[i]!)
-      }
-    } catch {
+    const nodes = nodesBetween(index, this.#size)
+    const hashes = await readNodes(this.#evidence, this.#size, nodes)
+    if (!hashes) {
       this.#computable = false
       this.#findings.add('tile_missing', `tree hashes of the entries from ${index} on are missing or malformed`)
+      return
+    }
+    for (const [i, { level }] of nodes.entries()) {
+      this.#frontier.appendSubtree(level, hashes[i]!)
+      this.#stored?.appendSubtree(level, hashes[i]!)
     }
   }
 
   /**
-   * Holds the recomputed tree against the signed root.
+   * Holds the recomputed tree against the signed root, `null` if there is none that counts.
    * @param vouched the largest size up to which a published checkpoint agreed
    */
-  finish(root: Hash, head: EvidenceHead, vouched: number): void {
-    if (!this.#computable) return
-    const found = this.#frontier.root()
-    if (!isEqual(found, root)) {
-      // If the stored leaf hashes make the signed root, the findings above name every altered entry.
-      if (!(this.#stored && isEqual(this.#stored.root(), root))) {
-        this.#findings.add(
-          'root_mismatch',
-          `entries do not make the signed root; entries ${vouched} to ${head.size - 1} may be altered, removed or reordered`,
-          { expected: toBase64(root), found: toBase64(found), ...this.#locate(head, root) },
-        )
-      }
+  finish(root: Hash | null, head: EvidenceHead, vouched: number): void {
+    const entries = this.root()
+    const stored = this.#computable ? (this.#stored?.root() ?? null) : null
+    const isTrue = root !== null && entries !== null && isEqual(entries, root)
+    this.#settle(isTrue)
+    if (root === null || entries === null) return
+    // If the stored leaf hashes make the signed root, the findings name every altered entry.
+    const isStoredTrue = stored !== null && isEqual(stored, root)
+    if (!isTrue && !isStoredTrue) {
+      this.#findings.add(
+        'root_mismatch',
+        `entries do not make the signed root; entries ${vouched} to ${head.size - 1} may be altered, removed or reordered`,
+        { expected: toBase64(root), found: toBase64(entries), ...this.#locate(head, root) },
+      )
+      return
     }
-    const frontier = (this.#stored ?? this.#frontier).hashes
-    const differs = head.frontier.findIndex((hash, i) => !frontier[i] || !isEqual(hash, frontier[i]!))
-    if (!this.#findings.has('root_mismatch') && (differs !== -1 || head.frontier.length !== frontier.length)) {
+    const frontier = (isTrue ? this.#frontier : this.#stored!).hashes
+    const differs = head.frontier.some((hash, i) => !frontier[i] || !isEqual(hash, frontier[i]))
+    if (differs || head.frontier.length !== frontier.length) {
       this.#findings.add('frontier_altered', 'stored frontier is not that of the entries')
     }
+  }
+
+  /** Where entry and tile contradict each other, the signed root says which of them was altered. */
+  #settle(isTrue: boolean): void {
+    for (const { index, leaf, inTile } of this.#doubtful) {
+      if (isTrue) {
+        this.#findings.add(
+          'tile_altered',
+          `tile ${Math.floor(index / TILE_WIDTH)} at level 0 contradicts entry ${index}`,
+          {
+            index,
+          },
+        )
+      } else {
+        this.#findings.add('entry_altered', `entry ${index} is not the one whose leaf hash the tree holds`, {
+          index,
+          expected: toBase64(inTile),
+          found: toBase64(leaf),
+        })
+      }
+    }
+    this.#findings.count += this.#doubts - this.#doubtful.length
   }
 
   /** The first entry of the first subtree that differs, if the stored frontier is the signed one. */
@@ -208,8 +232,40 @@ export class TreeCheck {
     if (!isEqual(signed.root(), root)) return {}
     const hashes = this.#frontier.hashes
     const nodes = frontierNodes(head.size)
-    const at = signed.hashes.findIndex((hash, i) => !hashes[i] || !isEqual(hash, hashes[i]!))
+    const at = signed.hashes.findIndex((hash, i) => !hashes[i] || !isEqual(hash, hashes[i]))
     const node = nodes[at]
     return node ? { index: node.index * 2 ** node.level } : {}
+  }
+}
+
+/** The perfect subtrees that fill `[start, end)`, whatever `start` is, in order. */
+function nodesBetween(start: number, end: number): NodeId[] {
+  const nodes: NodeId[] = []
+  for (let at = start; at < end; ) {
+    let level = 0
+    while (at % 2 ** (level + 1) === 0 && at + 2 ** (level + 1) <= end && level < 52) level++
+    nodes.push({ level, index: at / 2 ** level })
+    at += 2 ** level
+  }
+  return nodes
+}
+
+function hashAt(tile: Uint8Array, position: number): Hash {
+  return tile.subarray(position * HASH_BYTES, (position + 1) * HASH_BYTES)
+}
+
+async function readNodes(evidence: LogEvidence, size: number, nodes: NodeId[]): Promise<readonly Hash[] | null> {
+  if (nodes.length === 0) return []
+  const hashes = await orMissing(sourceNodeReader(evidence, size)(nodes))
+  return hashes?.every((hash) => hash.length === HASH_BYTES) ? hashes : null
+}
+
+/** `null` where hashes are missing or malformed. What else goes wrong is the source's trouble and says nothing of the log. */
+export async function orMissing<T>(reading: Promise<T>): Promise<T | null> {
+  try {
+    return await reading
+  } catch (error) {
+    if (error instanceof RangeError || isIndelibleError(error, 'ERR_TILE_INVALID', 'ERR_PROOF_INVALID')) return null
+    throw error
   }
 }

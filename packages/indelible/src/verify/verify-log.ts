@@ -6,21 +6,32 @@ import { isEqual, toBase64, toBase64Url } from '../bytes.ts'
 import { macKeyId } from '../chain/chain.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { type Checkpoint, parseCheckpoint } from '../note/checkpoint.ts'
-import { formatVkey, parseNote } from '../note/signed-note.ts'
+import { parseNote, type VerifierKey } from '../note/signed-note.ts'
 import { parseEntry, type ReadRecord } from '../record/entry.ts'
 import { isTime, parseTime } from '../record/time.ts'
-import { checkConsistency, proveConsistency } from '../tree/proof.ts'
+import { leafHash } from '../tree/hash.ts'
+import { checkConsistency, checkInclusion, proveConsistency, proveInclusion } from '../tree/proof.ts'
 import { sourceNodeReader } from '../tree/source.ts'
+import { checkBeyond } from './beyond-check.ts'
 import { ChainCheck } from './chain-check.ts'
 import type { EvidenceEntry, EvidenceHead, LogEvidence, TrustPolicy } from './evidence.ts'
+import { readDisclosures, readRow, readRows } from './evidence-reader.ts'
+import { type Growth, readGrowth } from './growth.ts'
 import { IdSet } from './id-set.ts'
 import { isUnverified, KeyHistory, SupersededKeyError } from './key-history.ts'
 import { PartCheck } from './part-check.ts'
-import { FindingList, type Range, type Report } from './report.ts'
-import { TreeCheck } from './tree-check.ts'
+import { PublishedCheck } from './published-check.ts'
+import { FindingList, type Report, writeReport } from './report.ts'
+import { orMissing, TreeCheck } from './tree-check.ts'
 
 /** Rows held in memory at a time. */
 const WINDOW = 512
+
+/** Disclosures of so many entries are held in memory at a time: one part can have megabytes. */
+const PAYLOAD_WINDOW = 32
+
+/** After so many entries in a row of which nothing is left the rest is not looked at: anybody can write a huge size. */
+const MAX_LOST = 100_000
 
 export interface VerifyLogOptions {
   /** First entry to check; hashes before it are taken from the tiles and held against the root. Default 0. */
@@ -32,6 +43,8 @@ export interface VerifyLogOptions {
 }
 
 /**
+ * The log may grow meanwhile; what it has grown by is not part of the report.
+ *
  * @throws IndelibleError `ERR_KEY_MISMATCH` if `policy.macKey` is another log's: that says nothing about tampering.
  * RangeError if `from` and `to` are no range of the log. What the evidence's source throws is thrown on: then nothing is
  * known.
@@ -44,13 +57,7 @@ export async function verifyLog(
   if (policy.macKey && policy.macKey.origin !== policy.origin) {
     throw new IndelibleError('ERR_KEY_MISMATCH', `mac key is of log ${policy.macKey.origin}, not ${policy.origin}`)
   }
-  const findings = new FindingList()
-  const head = await evidence.head()
-  if (head === null || head.size === 0) {
-    findings.add('log_missing', 'log is empty: every log begins with an audit.opened entry')
-    return new LogVerification(evidence, policy, EMPTY_HEAD, findings, options).report(null)
-  }
-  return new LogVerification(evidence, policy, head, findings, options).run()
+  return new LogVerification(evidence, policy, (await evidence.head()) ?? EMPTY_HEAD, options).run()
 }
 
 const EMPTY_HEAD: EvidenceHead = {
@@ -67,157 +74,206 @@ class LogVerification {
   readonly #evidence: LogEvidence
   readonly #policy: TrustPolicy
   readonly #head: EvidenceHead
-  readonly #findings: FindingList
   readonly #options: VerifyLogOptions
-  readonly #keys: KeyHistory
+  readonly #findings = new FindingList()
   readonly #parts: PartCheck
   readonly #ids = new IdSet()
-  readonly #deferred: { size: number; note: string }[] = []
-  /** Published checkpoints and the pin agreed up to this size. */
-  #vouched = 0
+  #keys: KeyHistory
+  /** What the head's checkpoint says, before it is known whether its key counts. */
+  readonly #claimed: Checkpoint | null
+  /** Entries that the signed checkpoint speaks of; the head's own number if that cannot be read. */
+  readonly #size: number
+  readonly #from: number
+  readonly #to: number
+  #minIndex: number
   #purgeAllowed = 0
   #pinChecked = false
+  #isWrongKey = false
   #statedMacId: string | null = null
+  #growth: Promise<Growth | null> | null = null
+  /** What the policy asks for and could not be established. */
+  readonly #unsettled: string[] = []
 
-  constructor(
-    evidence: LogEvidence,
-    policy: TrustPolicy,
-    head: EvidenceHead,
-    findings: FindingList,
-    options: VerifyLogOptions,
-  ) {
+  constructor(evidence: LogEvidence, policy: TrustPolicy, head: EvidenceHead, options: VerifyLogOptions) {
     this.#evidence = evidence
     this.#policy = policy
     this.#head = head
-    this.#findings = findings
     this.#options = options
     this.#keys = new KeyHistory(policy.origin, policy.keys)
-    this.#parts = new PartCheck(policy.origin, findings)
+    this.#parts = new PartCheck(policy.origin, this.#findings)
+    this.#claimed = claimedCheckpoint(head.checkpoint)
+    this.#size = this.#claimed?.size ?? (Number.isSafeInteger(head.size) ? Math.max(0, head.size) : 0)
+    this.#minIndex = head.minIndex
+    const { from = 0, to = this.#size } = options
+    this.#from = from
+    // Of a log that was cut off, what is left of the range.
+    this.#to = to > this.#size && this.#isRolledBack ? this.#size : to
   }
-
-  get #from(): number {
-    return this.#options.from ?? 0
-  }
-
-  get #to(): number {
-    return this.#options.to ?? this.#size
-  }
-
-  /** Entries that the signed checkpoint speaks of; the head's own number if that cannot be read. */
-  #size = 0
 
   async run(): Promise<Report> {
-    const head = this.#head
-    const claimed = this.#claimedCheckpoint()
-    this.#size = claimed?.size ?? head.size
-    if (this.#from < 0 || this.#to > this.#size || this.#from > this.#to) {
-      throw new RangeError(`range ${this.#from} to ${this.#to} is not within a log of ${this.#size} entries`)
+    const [head, size, from, to] = [this.#head, this.#size, this.#from, this.#to]
+    this.#checkPinSize()
+    if (size === 0) {
+      this.#findings.add('log_missing', 'log is empty: every log begins with an audit.opened entry')
+      return this.#report(null)
     }
-    if (head.size !== this.#size) {
-      this.#findings.add('size_mismatch', `head says ${head.size} entries, its checkpoint ${this.#size}`, {
-        expected: String(this.#size),
+    const isRange = Number.isSafeInteger(from) && Number.isSafeInteger(to) && from >= 0 && from < to && to <= size
+    if (!isRange && !this.#isRolledBack) {
+      throw new RangeError(`range ${from} to ${to} is not within a log of ${size} entries`)
+    }
+    if (!isRange) return this.#report(null)
+    if (head.size !== size) {
+      this.#findings.add('size_mismatch', `head says ${head.size} entries, its checkpoint ${size}`, {
+        expected: String(size),
         found: String(head.size),
       })
     }
-    const tree = await TreeCheck.at(this.#from, this.#size, this.#evidence, this.#findings)
-    await this.#checkEntries(tree)
-    await tree.skipTo(this.#to)
-    const accepted = this.#acceptHead()
-    if (accepted) tree.finish(accepted.root, { ...head, size: this.#size }, this.#vouched)
-    await this.#checkBeyond()
-    this.#checkPinSize()
-    if (accepted) await this.#provePin(accepted)
-    this.#parts.finish()
-    if (head.minIndex > this.#from && head.minIndex > this.#purgeAllowed) {
-      this.#findings.add('purge_uncertified', `entries below ${head.minIndex} are gone without an audit.purge.intent`, {
-        index: 0,
-      })
+    const tree = await TreeCheck.at(from, size, this.#evidence, this.#findings)
+    const published = new PublishedCheck(this.#evidence, this.#keys, this.#findings, from, to)
+    await this.#checkEntries(tree, published)
+    await tree.skipTo(to)
+    if (
+      this.#isPartial &&
+      (published.isWaiting || this.#keys.unresolved.length > 0 || !this.#counts(head.checkpoint))
+    ) {
+      await this.#readAllRotations()
     }
-    for (const { size } of this.#deferred) this.#unverifiedPublished(size)
-    return this.report(accepted)
+    const accepted = this.#acceptHead()
+    tree.finish(accepted?.checkpoint.root ?? null, { ...head, size }, published.vouched)
+    await published.finish(this.#keys)
+    for (const index of this.#keys.unresolved) {
+      const message = `entry ${index}: rotation statement is between keys that the policy does not lead to`
+      this.#findings.add('rotation_invalid', message, { index })
+    }
+    await checkBeyond({
+      evidence: this.#evidence,
+      findings: this.#findings,
+      size,
+      isSigned: (note) => this.#counts(note),
+      grownTo: async () => (await this.#grown(tree))?.size ?? size,
+    })
+    if (accepted) await this.#provePin(accepted.checkpoint)
+    await this.#finishParts(tree)
+    await this.#finishPurge(tree)
+    if (this.#isWrongKey && this.#findings.count === 0) {
+      // Only now: an entry 0 that was tampered with may name any key.
+      throw new IndelibleError('ERR_KEY_MISMATCH', 'mac key is not the one that this log was opened with')
+    }
+    return this.#report(accepted)
   }
 
-  /** What the head's checkpoint says, before it is known whether its key counts. */
-  #claimedCheckpoint(): Checkpoint | null {
-    try {
-      return parseCheckpoint(parseNote(this.#head.checkpoint).text)
-    } catch {
-      return null // acceptHead says so
-    }
+  get #isPartial(): boolean {
+    return this.#from > 0 || this.#to < this.#size
+  }
+
+  get #isRolledBack(): boolean {
+    return this.#policy.pin !== undefined && this.#policy.pin.size > this.#size
+  }
+
+  #checkPinSize(): void {
+    if (!this.#isRolledBack) return
+    const { size } = this.#policy.pin!
+    const message = `log has ${this.#size} entries, the pinned checkpoint ${size}: its end is gone`
+    this.#findings.add('rolled_back', message, { expected: String(size), found: String(this.#size) })
   }
 
   /** After the entries, because a rotation among them may have changed whose signature counts. */
-  #acceptHead(): Checkpoint | null {
+  #acceptHead(): { checkpoint: Checkpoint; key: VerifierKey } | null {
     try {
       return this.#keys.open(this.#head.checkpoint)
     } catch (error) {
       if (!isIndelibleError(error)) throw error
-      const code =
-        error instanceof SupersededKeyError
-          ? 'checkpoint_superseded'
-          : isUnverified(error)
-            ? 'checkpoint_unverified'
-            : 'checkpoint_invalid'
+      const isSuperseded = error instanceof SupersededKeyError
+      const code = isSuperseded
+        ? 'checkpoint_superseded'
+        : isUnverified(error)
+          ? 'checkpoint_unverified'
+          : 'checkpoint_invalid'
       this.#findings.add(code, `latest checkpoint: ${error.message}`)
       return null
     }
   }
 
-  async #checkEntries(tree: TreeCheck): Promise<void> {
-    const { from, to } = { from: this.#from, to: this.#to }
-    const chain = new ChainCheck(
-      this.#policy.origin,
-      this.#policy.macKey,
-      this.#findings,
-      from,
-      from > 0 ? await this.#rowAt(from - 1) : null,
-    )
-    const published = this.#published(from, to)
-    let next = await published.next()
-    for (let start = from; start < to; start += WINDOW) {
-      const end = Math.min(to, start + WINDOW)
-      const rows = await this.#rows(start, end)
-      const payloads = await this.#payloads(start, end)
-      for (let index = start; index < end; index++) {
-        while (!next.done && next.value.size <= index) next = await this.#comparePublished(next.value, tree, published)
-        this.#comparePin(index, tree)
-        await this.#checkEntry(index, rows.get(index) ?? null, payloads.get(index) ?? NO_DISCLOSURES, tree, chain)
-      }
-      this.#options.onProgress?.(end - from, to - from)
+  #counts(checkpoint: string): boolean {
+    try {
+      this.#keys.open(checkpoint)
+      return true
+    } catch (error) {
+      if (!isIndelibleError(error)) throw error
+      return false
     }
-    while (!next.done) next = await this.#comparePublished(next.value, tree, published)
-    this.#comparePin(to, tree)
-    if (to === this.#size && to > from) chain.finish(this.#head)
   }
 
+  async #checkEntries(tree: TreeCheck, published: PublishedCheck): Promise<void> {
+    const [from, to] = [this.#from, this.#to]
+    const before = from > 0 ? await readRow(this.#evidence, from - 1) : null
+    const chain = new ChainCheck(this.#policy.origin, this.#policy.macKey, this.#findings, from, before)
+    if (from > 0) await this.#readOpening(chain)
+    const root = () => tree.root()
+    let lost = 0
+    for (let start = from; start < to && lost <= MAX_LOST; start += WINDOW) {
+      const end = Math.min(to, start + WINDOW)
+      const rows = await readRows(this.#evidence, start, end)
+      const ids = new Map<string, number>()
+      let disclosures = new Map<number, ReadonlyMap<string, string>>()
+      for (let index = start; index < end; index++) {
+        if ((index - start) % PAYLOAD_WINDOW === 0) {
+          disclosures = await readDisclosures(this.#evidence, index, Math.min(end, index + PAYLOAD_WINDOW))
+        }
+        await published.upTo(index, root)
+        this.#comparePin(index, tree)
+        const row = rows.get(index) ?? null
+        const record = row && this.#parse(row)
+        if (record) ids.set(record.id, index)
+        const isThere = await this.#checkEntry(
+          index,
+          row,
+          record,
+          disclosures.get(index) ?? NO_DISCLOSURES,
+          tree,
+          chain,
+        )
+        lost = isThere ? 0 : lost + 1
+      }
+      await this.#checkIds(ids)
+      this.#options.onProgress?.(end - from, to - from)
+    }
+    if (lost > MAX_LOST) {
+      this.#findings.add('entry_missing', `nothing is left of over ${MAX_LOST} entries: the rest was not looked at`)
+      tree.abandon()
+    }
+    await published.upTo(to, root)
+    this.#comparePin(to, tree)
+    if (to === this.#size && lost <= MAX_LOST) chain.finish(this.#head)
+  }
+
+  /** Returns whether anything is left of the entry. */
   async #checkEntry(
     index: number,
     row: EvidenceEntry | null,
+    record: ReadRecord | null,
     disclosures: ReadonlyMap<string, string>,
     tree: TreeCheck,
     chain: ChainCheck,
-  ): Promise<void> {
-    if (row === null && index < this.#head.minIndex) {
-      await tree.purged(index)
+  ): Promise<boolean> {
+    if (row === null) {
       chain.missing()
-      return
+      const isPurged = index < this.#minIndex || (await this.#isPurgedMeanwhile(index))
+      return (await (isPurged ? tree.purged(index) : tree.entry(index, null))) !== null
     }
-    const record = row && this.#parse(row)
     const rootBefore = record?.type === 'audit.epoch.sealed' ? tree.root() : null
-    const leaf = await tree.entry(index, row)
-    if (row === null || leaf === null) {
-      chain.missing()
-      return
+    const leaf = (await tree.entry(index, row))!
+    if (record) {
+      if (!this.#ids.add(record.id)) {
+        this.#findings.add('id_repeated', `entry ${index} has the id of an earlier one`, { index })
+      }
+      this.#parts.entry(index, record, disclosures)
+      if (index === 0) this.#checkOpened(record, chain)
+      if (record.type === 'audit.key.rotated') this.#rotate(index, record)
+      if (record.type === 'audit.purge.intent') this.#allowPurge(index, record)
     }
-    if (record && index === 0) this.#checkOpened(record, chain)
     chain.entry(row, leaf, record, rootBefore)
-    if (!record) return
-    if (!this.#ids.add(record.id)) {
-      this.#findings.add('id_repeated', `entry ${index} has the id of an earlier one`, { index })
-    }
-    if (record.type === 'audit.key.rotated') this.#rotate(index, record)
-    if (record.type === 'audit.purge.intent') this.#allowPurge(record)
-    this.#parts.entry(index, record, disclosures)
+    return true
   }
 
   #parse({ index, entry }: EvidenceEntry): ReadRecord | null {
@@ -230,6 +286,34 @@ class LogVerification {
     }
   }
 
+  /** `ids` answers whether an event was recorded already, and where: a wrong answer loses events or shows other ones. */
+  async #checkIds(ids: ReadonlyMap<string, number>): Promise<void> {
+    const found = await this.#evidence.findIds?.([...ids.keys()])
+    if (!found) return
+    for (const [id, index] of ids) {
+      if (found.get(id)?.index !== index) {
+        this.#findings.add('id_altered', `the id of entry ${index} is not known to be there`, { index })
+      }
+    }
+  }
+
+  /** A range that begins later takes the epochs and the name of the mac key from entry 0 too, if that is in the tree. */
+  async #readOpening(chain: ChainCheck): Promise<void> {
+    const row = await readRow(this.#evidence, 0)
+    const [size, root] = [this.#size, this.#claimed?.root]
+    const proof = await orMissing(proveInclusion(0, size, sourceNodeReader(this.#evidence, size)))
+    if (!row || !root || !proof) return
+    let record: ReadRecord
+    try {
+      checkInclusion({ leaf: leafHash(row.entry), index: 0, size, root, proof })
+      record = parseEntry(row.entry)
+    } catch (error) {
+      if (!isIndelibleError(error)) throw error
+      return
+    }
+    this.#checkOpened(record, chain)
+  }
+
   #checkOpened(record: ReadRecord, chain: ChainCheck): void {
     const { origin, epoch_start: start, epoch_seconds: seconds, mac_id: macId } = record.audit ?? {}
     const isOpened =
@@ -237,21 +321,22 @@ class LogVerification {
       origin === this.#policy.origin &&
       typeof start === 'string' &&
       isTime(start) &&
-      typeof seconds === 'number'
+      typeof seconds === 'number' &&
+      seconds > 0
     if (!isOpened) {
       this.#findings.add('opened_invalid', 'entry 0 does not open this log', { index: 0 })
       return
     }
-    chain.useStatedClock({ startMs: parseTime(start), seconds })
     this.#statedMacId = typeof macId === 'string' ? macId : null
+    const clock = { startMs: parseTime(start), seconds }
     const { macKey } = this.#policy
-    if (!macKey) return
-    if (toBase64Url(macKeyId(macKey.key, macKey.origin)) !== macId) {
-      throw new IndelibleError('ERR_KEY_MISMATCH', 'mac key is not the one that this log was opened with')
-    }
-    if (parseTime(start) !== macKey.clock.startMs || seconds !== macKey.clock.seconds) {
+    if (macKey && toBase64Url(macKeyId(macKey.key, macKey.origin)) !== macId) {
+      this.#isWrongKey = true
+      chain.dropKey()
+    } else if (macKey && (clock.startMs !== macKey.clock.startMs || seconds !== macKey.clock.seconds)) {
       this.#findings.add('opened_invalid', 'entry 0 states other epochs than the verification key', { index: 0 })
     }
+    chain.useStatedClock(clock)
   }
 
   #rotate(index: number, record: ReadRecord): void {
@@ -261,51 +346,40 @@ class LogVerification {
     } catch (error) {
       if (!isIndelibleError(error)) throw error
       this.#findings.add('rotation_invalid', `entry ${index}: ${error.message}`, { index })
-      return
     }
-    for (const { size, note } of this.#deferred.splice(0)) {
-      try {
-        this.#keys.open(note)
-      } catch {
-        this.#deferred.push({ size, note })
+  }
+
+  /**
+   * A range may lie apart from the rotations that lead to the key which signed the latest checkpoint. A statement counts by
+   * its signatures, so the entries around it need not be checked.
+   */
+  async #readAllRotations(): Promise<void> {
+    this.#keys = new KeyHistory(this.#policy.origin, this.#policy.keys)
+    for await (const rows of this.#evidence.entries(0, Math.min(this.#size, this.#head.size))) {
+      for (const { index, entry } of rows) {
+        try {
+          const record = parseEntry(entry)
+          if (record.type === 'audit.key.rotated') this.#keys.rotate(index, String(record.audit?.statement))
+        } catch (error) {
+          // Within the range there is a finding already; outside nothing is claimed.
+          if (!isIndelibleError(error)) throw error
+        }
       }
     }
   }
 
-  #allowPurge(record: ReadRecord): void {
+  /** Only entries before the intent: it must outlive what it allows, or it would allow whatever is to come. */
+  #allowPurge(index: number, record: ReadRecord): void {
     const below = record.audit?.below
-    if (typeof below === 'number') this.#purgeAllowed = Math.max(this.#purgeAllowed, below)
+    if (Number.isSafeInteger(below) && (below as number) <= index) {
+      this.#purgeAllowed = Math.max(this.#purgeAllowed, below as number)
+    }
   }
 
-  /** Compares a published checkpoint whose size has been reached, and steps to the next. */
-  async #comparePublished(
-    published: { size: number; note: string },
-    tree: TreeCheck,
-    rest: AsyncGenerator<{ size: number; note: string }, void>,
-  ): Promise<IteratorResult<{ size: number; note: string }, void>> {
-    const { size, note } = published
-    const root = tree.root()
-    let stated: Checkpoint | null = null
-    try {
-      stated = parseCheckpoint(parseNote(note).text)
-      this.#keys.open(note)
-    } catch (error) {
-      if (!isIndelibleError(error)) throw error
-      // An older key may turn out to be vouched for by a rotation further on.
-      if (isUnverified(error) && this.#deferred.length < 100_000) this.#deferred.push(published)
-      else this.#unverifiedPublished(size)
-    }
-    if (stated && (stated.size !== size || (root && !isEqual(stated.root, root)))) {
-      this.#findings.add('published_checkpoint_altered', `published checkpoint of size ${size} is not of these entries`)
-    } else if (stated && root) {
-      this.#vouched = Math.max(this.#vouched, size)
-    }
-    return rest.next()
-  }
-
-  #unverifiedPublished(size: number): void {
-    const message = `published checkpoint of size ${size} is not signed by a key that counts at that size`
-    this.#findings.add('checkpoint_unverified', message)
+  async #isPurgedMeanwhile(index: number): Promise<boolean> {
+    const minIndex = (await this.#evidence.head())?.minIndex ?? 0
+    if (minIndex > this.#minIndex) this.#minIndex = minIndex
+    return index < this.#minIndex
   }
 
   #comparePin(size: number, tree: TreeCheck): void {
@@ -314,10 +388,7 @@ class LogVerification {
     const root = tree.root()
     if (!root) return
     this.#pinChecked = true
-    if (isEqual(root, pin.root)) {
-      this.#vouched = Math.max(this.#vouched, size)
-      return
-    }
+    if (isEqual(root, pin.root)) return
     this.#findings.add('split_view', `the first ${size} entries are not those of the pinned checkpoint`, {
       expected: toBase64(pin.root),
       found: toBase64(root),
@@ -328,111 +399,87 @@ class LogVerification {
   async #provePin({ size, root }: Checkpoint): Promise<void> {
     const { pin } = this.#policy
     if (!pin || this.#pinChecked || pin.size > size || this.#findings.count > 0) return
+    const nodes = sourceNodeReader(this.#evidence, size)
+    const proof = pin.size === 0 ? [] : await orMissing(proveConsistency(pin.size, size, nodes))
     try {
-      const proof = await proveConsistency(pin.size, size, sourceNodeReader(this.#evidence, size))
+      if (!proof) throw new IndelibleError('ERR_PROOF_INVALID', 'no proof')
       checkConsistency({ size1: pin.size, root1: pin.root, size2: size, root2: root, proof })
       this.#pinChecked = true
-    } catch {
+    } catch (error) {
+      if (!isIndelibleError(error)) throw error
       this.#findings.add('split_view', `log of ${size} entries does not continue the pinned checkpoint of ${pin.size}`)
     }
   }
 
-  #checkPinSize(): void {
-    const { pin } = this.#policy
-    if (!pin || pin.size <= this.#size) return
-    this.#findings.add(
-      'rolled_back',
-      `log has ${this.#size} entries, the pinned checkpoint ${pin.size}: its end is gone`,
-      {
-        expected: String(pin.size),
-        found: String(this.#size),
-      },
-    )
+  #grown(tree: TreeCheck): Promise<Growth | null> {
+    const frontier = tree.frontier()
+    this.#growth ??= (async () =>
+      frontier && readGrowth(this.#evidence, await this.#evidence.head(), frontier, this.#keys))()
+    return this.#growth
   }
 
-  /** Entries that no signature covers. */
-  async #checkBeyond(): Promise<void> {
-    for await (const rows of this.#evidence.entries(this.#size, Math.max(this.#head.size, this.#size) + WINDOW)) {
-      for (const { index } of rows) {
-        this.#findings.add('entry_unexpected', `entry ${index} is beyond the checkpoint`, { index })
+  /** Erased and purged lawfully counts only what an entry of the tree says. */
+  async #finishParts(tree: TreeCheck): Promise<void> {
+    if (this.#parts.missing > 0) {
+      for (const record of (await this.#grown(tree))?.statements ?? []) this.#parts.statement(record)
+    }
+    if (this.#parts.missing > 0 && this.#to < this.#size) {
+      this.#unsettled.push(
+        `disclosures of ${this.#parts.missing} parts that are gone: entries after the range may say why`,
+      )
+    } else {
+      this.#parts.finish()
+    }
+    if (this.#parts.forgotten > 0) {
+      this.#unsettled.push(
+        `disclosures of ${this.#parts.forgotten} parts that are gone: too many to hold against entries`,
+      )
+    }
+  }
+
+  async #finishPurge(tree: TreeCheck): Promise<void> {
+    const minIndex = this.#minIndex
+    const isOpen = () => !(minIndex <= this.#from) && !(minIndex <= this.#purgeAllowed)
+    if (isOpen()) {
+      const grown = await this.#grown(tree)
+      for (const record of grown?.statements ?? []) {
+        if (record.type === 'audit.purge.intent') this.#allowPurge(grown!.size, record)
       }
     }
-  }
-
-  async *#published(above: number, upTo: number): AsyncGenerator<{ size: number; note: string }, void> {
-    for await (const chunk of this.#evidence.checkpoints(above, upTo)) yield* chunk
-  }
-
-  async #rows(start: number, end: number): Promise<Map<number, EvidenceEntry>> {
-    const rows = new Map<number, EvidenceEntry>()
-    for await (const chunk of this.#evidence.entries(start, end)) for (const row of chunk) rows.set(row.index, row)
-    return rows
-  }
-
-  async #rowAt(index: number): Promise<EvidenceEntry | null> {
-    return (await this.#rows(index, index + 1)).get(index) ?? null
-  }
-
-  async #payloads(start: number, end: number): Promise<Map<number, Map<string, string>>> {
-    const payloads = new Map<number, Map<string, string>>()
-    for await (const chunk of this.#evidence.payloads(start, end)) {
-      for (const { index, name, disclosure } of chunk) {
-        const parts = payloads.get(index) ?? new Map<string, string>()
-        payloads.set(index, parts.set(name, disclosure))
-      }
+    if (!isOpen()) return
+    if (this.#to < this.#size) {
+      this.#unsettled.push(`whether entries below ${minIndex} were purged lawfully: entries after the range may say so`)
+      return
     }
-    return payloads
+    const message = `entries below ${minIndex} are gone without an audit.purge.intent`
+    this.#findings.add('purge_uncertified', message, { index: 0 })
   }
 
-  report(accepted: Checkpoint | null): Report {
-    if (!accepted) this.#checkPinSize()
-    const failed = this.#findings.count > 0
-    const unestablished = !failed && this.#policy.pin !== undefined && !this.#pinChecked
-    return {
-      verdict: failed ? 'failed' : unestablished ? 'incomplete' : 'verified',
-      origin: this.#policy.origin,
-      size: accepted?.size ?? 0,
-      root: accepted ? toBase64(accepted.root) : '',
-      key: accepted ? formatVkey(this.#keys.current(accepted.size)!) : '',
-      ranges: accepted && !failed ? this.#ranges() : [],
-      findings: this.#findings.listed,
-      more_findings: this.#findings.count - this.#findings.listed.length,
-      not_checked: this.#notChecked(),
-    }
-  }
-
-  #ranges(): Range[] {
-    const ranges: Range[] = []
-    const add = (start: number, end: number, state: Range['state']) => {
-      if (start < end) ranges.push({ start, end, state })
-    }
-    const { from, to } = { from: this.#from, to: this.#to }
-    const purged = Math.min(Math.max(this.#head.minIndex, from), to)
-    const pinned = this.#pinChecked ? Math.min(Math.max(this.#policy.pin!.size, purged), to) : purged
-    add(0, from, 'unchecked')
-    add(from, purged, 'purged')
-    add(purged, pinned, 'pinned')
-    add(pinned, to, 'signed')
-    add(to, this.#size, 'unchecked')
-    return ranges
-  }
-
-  #notChecked(): string[] {
-    const open: string[] = []
-    const { pin, macKey } = this.#policy
-    if (this.#from > 0) open.push(`entries before ${this.#from}: only their hashes were used`)
-    if (this.#to < this.#size) open.push(`entries from ${this.#to} on: only their hashes were used`)
-    if (!macKey) {
-      const named = this.#statedMacId ? ' (its holder can run verify --mac-key)' : ''
-      open.push(`HMAC chain and epoch seals: no mac key was given${named}`)
-    }
-    if (!pin) open.push('truncation and roll-back: no checkpoint of this log was known before (first sight)')
-    else if (!this.#pinChecked)
-      open.push(`the pinned checkpoint of size ${pin.size}: it lies outside the range checked`)
-    else open.push('truncation and roll-back since the pinned checkpoint: no anchor vouches for the end of the log')
-    open.push('events that were never handed to the log')
-    return open
+  #report(accepted: { checkpoint: Checkpoint; key: VerifierKey } | null): Report {
+    return writeReport({
+      policy: this.#policy,
+      findings: this.#findings,
+      accepted,
+      size: this.#size,
+      from: this.#from,
+      to: this.#to,
+      minIndex: this.#minIndex,
+      isPinChecked: this.#pinChecked,
+      isWrongKey: this.#isWrongKey,
+      statedMacId: this.#statedMacId,
+      erased: this.#parts.erased,
+      unsettled: this.#unsettled,
+    })
   }
 }
 
 const NO_DISCLOSURES: ReadonlyMap<string, string> = new Map()
+
+function claimedCheckpoint(note: string): Checkpoint | null {
+  try {
+    return parseCheckpoint(parseNote(note).text)
+  } catch (error) {
+    if (!isIndelibleError(error)) throw error
+    return null // acceptHead says so
+  }
+}

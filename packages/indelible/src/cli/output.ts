@@ -1,0 +1,85 @@
+/** Writing to people and to programs. */
+import { once } from 'node:events'
+import { styleText } from 'node:util'
+
+export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow'
+
+/** `text` in `style` where stdout is a terminal with colours and NO_COLOR is not set. */
+export function paint(style: Style, text: string): string {
+  return styleText(style, text, { stream: process.stdout })
+}
+
+/**
+ * Text from a log, for one line of a terminal. Agents write it, and whoever steers them: what could move the cursor, hide
+ * or reorder text is shown as an escape.
+ */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) => {
+    const short = SHORT_ESCAPES.get(character)
+    return short ?? `\\u{${character.codePointAt(0)!.toString(16)}}`
+  })
+}
+
+const SHORT_ESCAPES = new Map([
+  ['\n', '\\n'],
+  ['\r', '\\r'],
+  ['\t', '\\t'],
+])
+
+/** Lines of a label and a value, the values below each other. */
+export function formatPairs(pairs: readonly (readonly [string, string])[], indent = '  '): string {
+  const width = Math.max(...pairs.map(([label]) => label.length))
+  return pairs.map(([label, value]) => `${indent}${label.padEnd(width)}  ${value}\n`).join('')
+}
+
+/** `1 entry`, `2 entries`. */
+export function count(n: number, one: string, many = `${one}s`): string {
+  return `${n} ${n === 1 ? one : many}`
+}
+
+/** A value in one line, cut to what a person reads. */
+export function inline(value: unknown, most = 400): string {
+  const text = printable(typeof value === 'string' ? value : JSON.stringify(value))
+  return text.length <= most ? text : `${text.slice(0, most)}… (${text.length - most} more characters)`
+}
+
+/** Standard output. A reader that went away is no error; a full disk is one. */
+export class Output {
+  readonly #stream: NodeJS.WriteStream
+  #isClosed = false
+  #failure: Error | null = null
+
+  constructor(stream: NodeJS.WriteStream = process.stdout) {
+    this.#stream = stream
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      this.#isClosed = true
+      if (error.code !== 'EPIPE') this.#failure ??= error
+    })
+  }
+
+  /** Nobody reads any more. */
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** Resolves once the stream takes more. */
+  async write(text: string): Promise<void> {
+    if (this.#isClosed) return
+    if (!this.#stream.write(text)) await Promise.race([once(this.#stream, 'drain'), once(this.#stream, 'close')])
+    this.#throwIfFailed()
+  }
+
+  json(value: unknown): Promise<void> {
+    return this.write(`${JSON.stringify(value)}\n`)
+  }
+
+  /** Resolves once everything has left this process, or cannot. */
+  async flush(): Promise<void> {
+    if (!this.#isClosed) await new Promise<void>((resolve) => this.#stream.write('', () => resolve()))
+    this.#throwIfFailed()
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failure) throw this.#failure
+  }
+}

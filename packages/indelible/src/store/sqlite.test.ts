@@ -1,0 +1,20 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, it } from 'vitest'
+import { describeStore } from '../testing/store-suite.ts'
+import { openSqliteStore } from './sqlite.ts'
+
+describeStore(
+  'sqlite',
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'indelible-'))
+    const path = join(folder, 'log.db')
+    return {
+      open: async () => openSqliteStore(path),
+      elsewhere: { module: new URL('./sqlite.ts', import.meta.url), open: 'openSqliteStore', args: [path] },
+      dispose: () => rm(folder, { recursive: true }),
+    }
+  },
+  { describe, it },
+)

@@ -1,0 +1,13 @@
+/** For those who write a store, or test what is built on one. */
+export {
+  type BatchOptions,
+  BatchWriter,
+  buildBatch,
+  type EntrySpec,
+  numbered,
+  type Position,
+  positionAt,
+} from './batches.ts'
+export { type Fault, type FaultKind, type FaultyStore, faultyStore, type StoreMethod } from './faulty-store.ts'
+export type { StoreHarness, StoreLacks, StoreModule, TestApi } from './store-kit.ts'
+export { describeStore } from './store-suite.ts'
