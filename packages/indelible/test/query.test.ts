@@ -1,0 +1,226 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, describe, expect, it } from 'vitest'
+import { macKey } from '#crypto'
+import { MemoryKeys } from '../src/keys/memory-keys.ts'
+import { writeFirstEntry } from '../src/log/home.ts'
+import { Log } from '../src/log/log.ts'
+import { formatVkey } from '../src/note/signed-note.ts'
+import { PrivacyPolicy } from '../src/privacy/policy.ts'
+import { type EntryFilter, parseFilter, wordsOf } from '../src/query/filter.ts'
+import { type Page, type PageOptions, QueryEngine } from '../src/query/query.ts'
+import { SqliteIndex } from '../src/query/sqlite-index.ts'
+import type { AgentEvent } from '../src/record/schema.ts'
+import { MemoryStore } from '../src/store/memory.ts'
+import type { LogStore } from '../src/store/store.ts'
+import { checkProof } from '../src/verify/check-proof.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'indelible-query-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const origin = 'example.com/query'
+
+async function logOf(events: readonly AgentEvent[]): Promise<{ store: LogStore; log: Log; keys: MemoryKeys }> {
+  const keys = new MemoryKeys(origin, { clock: { startMs: Date.now() - 1000, seconds: 3600 } })
+  const store = new MemoryStore()
+  await writeFirstEntry(store, keys, formatVkey(keys.signer.key), 'default')
+  const privacy = new PrivacyPolicy({ mode: 'full' }, origin, macKey(new Uint8Array(32)))
+  const log = await Log.open({ store, keys, privacy })
+  await log.recordMany(events)
+  return { store, log, keys }
+}
+
+let files = 0
+const indexOf = (store: LogStore) => SqliteIndex.open(join(folder, `index-${files++}.db`), store)
+
+/** An engine whose index has seen nothing: every answer is a scan. */
+const naive = async (store: LogStore) => new QueryEngine(store, await indexOf(store))
+
+const one = <T>(...values: T[]) => fc.constantFrom(...values)
+const words = ['refund', 'Ärger', 'ORDER', 'order', 'x-ray', '日本', 'naïve', 'x616263', 'abc', '7']
+const arbitraryEvent: fc.Arbitrary<AgentEvent> = fc
+  .record(
+    {
+      type: one('tool.start', 'tool.end', 'tool.error', 'llm.response', 'run.end', 'x.tools.odd'),
+      actor: fc.record(
+        { type: one('agent', 'user'), id: one('a', 'b', 'c'), on_behalf_of: one('p', 'q') },
+        { requiredKeys: ['type', 'id'] },
+      ),
+      outcome: one('success', 'failure', 'denied'),
+      run: fc.record({ id: one('r1', 'r2', 'r3') }),
+      session: one('s1', 's2'),
+      tenant: one('t'),
+      tool: fc.record({ name: one('read', 'write') }),
+      time: fc
+        .date({ min: new Date('2026-01-01'), max: new Date('2026-01-04'), noInvalidDate: true })
+        .map((d) => d.toISOString()),
+      attributes: fc.dictionary(one('note', 'place'), one(...words, 5, true)),
+      parts: fc.record({
+        output: fc.record({ value: fc.array(one(...words), { maxLength: 3 }).map((list) => list.join(' ')) }),
+      }),
+    },
+    { requiredKeys: ['type', 'actor', 'outcome'] },
+  )
+  .map((event) => event as AgentEvent)
+
+const arbitraryFilter: fc.Arbitrary<EntryFilter> = fc.record(
+  {
+    type: one<string | string[]>('tool.end', 'tool.*', ['tool.error', 'run.end'], 'x.*', 'handoff', [
+      'tool.*',
+      'tool.end',
+    ]),
+    actor: one<string | string[]>('a', ['a', 'b'], 'nobody'),
+    on_behalf_of: one('p', 'q'),
+    run: one('r1', 'r2'),
+    session: one('s1'),
+    tenant: one('t', 'u'),
+    tool: one('read'),
+    outcome: one<string | string[]>('denied', ['success', 'failure']),
+    since: one('2026-01-02', '2026-01-02T12:00:00+02:00'),
+    until: one('2026-01-03', '2026-01-01T00:00:00Z'),
+    text: one('refund', 'order refund', 'ärger', '日本', 'x616263', 'abc', 'naïve', 'note', 'missing'),
+  },
+  { requiredKeys: [] },
+)
+
+async function walk(
+  engine: QueryEngine,
+  filter: EntryFilter,
+  options: PageOptions,
+): Promise<{ pages: Page[]; indexes: number[] }> {
+  const pages: Page[] = [await engine.page(filter, options)]
+  while (pages.at(-1)!.next !== null) pages.push(await engine.page(filter, { ...options, cursor: pages.at(-1)!.next! }))
+  return { pages, indexes: pages.flatMap(({ hits }) => hits.map(({ index }) => index)) }
+}
+
+describe('a query', () => {
+  it('answers as a scan of the whole log does, however much of it is indexed', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(arbitraryEvent, { minLength: 1, maxLength: 30 }),
+        fc.array(arbitraryFilter, { minLength: 1, maxLength: 6 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.integer({ min: 1, max: 7 }),
+        one('ascending' as const, 'descending' as const),
+        async (events, filters, share, limit, order) => {
+          const { store, log } = await logOf(events)
+          const index = await indexOf(store)
+          await index.update(store, { upTo: Math.floor(share * (events.length + 1)) })
+          const [engine, scan] = [new QueryEngine(store, index), await naive(store)]
+          for (const filter of filters) {
+            const expected = (await scan.page(filter, { limit: 1000, order })).hits.map((hit) => hit.index)
+            const { pages, indexes } = await walk(engine, filter, { limit, order })
+            expect(indexes).toEqual(expected)
+            expect(await engine.count(filter)).toBe(expected.length)
+            // Back again, page by page.
+            const back: number[][] = []
+            for (let cursor = pages.at(-1)!.previous; cursor !== null; ) {
+              const page = await engine.page(filter, { limit, cursor })
+              back.unshift(page.hits.map((hit) => hit.index))
+              cursor = page.previous
+            }
+            expect(back.flat()).toEqual(pages.slice(0, -1).flatMap(({ hits }) => hits.map((hit) => hit.index)))
+          }
+          const [indexed, scanned] = [await engine.runs({ limit: 10 }), await scan.runs({ limit: 10 })]
+          expect(indexed).toEqual(scanned)
+          await Promise.all([engine.close(), scan.close(), log.close()])
+        },
+      ),
+      { numRuns: 60 },
+    )
+  }, 60_000)
+
+  it('misses nothing that was acknowledged since the index was filled', async () => {
+    const { store, log } = await logOf([{ type: 'run.start', actor: { type: 'agent', id: 'a' } }])
+    const index = await indexOf(store)
+    await index.update(store)
+    const engine = new QueryEngine(store, index)
+    const { index: last } = await log.record({
+      type: 'run.end',
+      actor: { type: 'agent', id: 'a' },
+      run: { id: 'late' },
+    })
+    expect((await engine.page({ run: 'late' })).hits.map((hit) => hit.index)).toEqual([last])
+    expect(await engine.run('late')).toMatchObject({ entries: 1, first: last })
+    await engine.close()
+  })
+
+  it('keeps pages where they were while the log grows', async () => {
+    const event = { type: 'tool.end', actor: { type: 'agent', id: 'a' } } as const
+    const { store, log } = await logOf(Array.from({ length: 20 }, () => event))
+    const engine = new QueryEngine(store, await indexOf(store))
+    const first = await engine.page({ type: 'tool.end' }, { limit: 5 })
+    await log.recordMany(Array.from({ length: 7 }, () => event))
+    const second = await engine.page({ type: 'tool.end' }, { limit: 5, cursor: first.next! })
+    expect(second.hits.map(({ index }) => index)).toEqual([15, 14, 13, 12, 11])
+    const back = await engine.page({ type: 'tool.end' }, { limit: 5, cursor: second.previous! })
+    expect(back.hits.map(({ index }) => index)).toEqual([20, 19, 18, 17, 16])
+    // What came since is on pages before the first.
+    expect(back.previous).not.toBeNull()
+    await engine.close()
+  })
+
+  it('carries proofs that a stranger can check', async () => {
+    const events = Array.from(
+      { length: 300 },
+      (_, i) => ({ type: 'tool.end', actor: { type: 'agent', id: `a${i % 7}` } }) as const,
+    )
+    const { store, keys } = await logOf(events)
+    const engine = new QueryEngine(store, await indexOf(store))
+    const { hits } = await engine.page({ actor: 'a3' }, { proofs: true, limit: 10 })
+    expect(hits).toHaveLength(10)
+    for (const { proof, entry, index } of hits) {
+      expect(checkProof(proof!, entry, { origin, keys: [keys.signer.key] }).index).toBe(index)
+    }
+    await engine.close()
+  })
+
+  it.each([{ since: 'yesterday' }, { until: '2026-13-01' }])('refuses %j', (filter) =>
+    expect(() => parseFilter(filter)).toThrow(expect.objectContaining({ code: 'ERR_FILTER_INVALID' })),
+  )
+
+  it('refuses a cursor of another filter, or of nobody', async () => {
+    const { store } = await logOf(
+      Array.from({ length: 3 }, () => ({ type: 'handoff', actor: { type: 'agent', id: 'a' } }) as const),
+    )
+    const engine = new QueryEngine(store, await indexOf(store))
+    const { next } = await engine.page({ type: 'handoff' }, { limit: 1 })
+    for (const cursor of [next!, 'dn1.AAAAAAAA', '', 'dn-1.AAAAAAAA', `${next} `]) {
+      await expect(engine.page({ actor: 'a' }, { cursor })).rejects.toMatchObject({ code: 'ERR_FILTER_INVALID' })
+    }
+    await engine.close()
+  })
+
+  it('splits texts into words without case', () => {
+    expect(wordsOf('Order #1042: jane.DOE@example.com, Ärger')).toEqual([
+      'order',
+      '1042',
+      'jane',
+      'doe',
+      'example',
+      'com',
+      'ärger',
+    ])
+  })
+})
+
+describe('the index', () => {
+  it('is made anew for another log, for a log that was rolled back, and when deleted', async () => {
+    const event = { type: 'handoff', actor: { type: 'agent', id: 'a' } } as const
+    const { store } = await logOf([event, event, event])
+    const path = join(folder, 'moved.db')
+    const index = await SqliteIndex.open(path, store)
+    await index.update(store)
+    await index.close()
+    const other = (await logOf([event, event, event, event])).store
+    const reopened = await SqliteIndex.open(path, other)
+    expect(await reopened.size()).toBe(0)
+    await reopened.update(other)
+    expect(await reopened.count(parseFilter({ type: 'handoff' }), 10)).toBe(4)
+    await reopened.close()
+    const smaller = await SqliteIndex.open(path, store)
+    expect(await smaller.size()).toBe(0)
+    await smaller.close()
+  })
+})
