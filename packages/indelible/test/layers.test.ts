@@ -50,7 +50,8 @@ describe('layers', () => {
       for (const name of importsOf(path).filter((name) => name.startsWith('.'))) {
         const target = relative(source, join(dirname(path), name))
         const to = top(target)
-        if (to !== from && to !== '.' && !MAY_IMPORT[from]?.includes(to)) wrong.push(`${relative(source, path)} → ${target}`)
+        if (to !== from && to !== '.' && !MAY_IMPORT[from]?.includes(to))
+          wrong.push(`${relative(source, path)} → ${target}`)
       }
     }
     expect(wrong).toEqual([])

@@ -17,6 +17,16 @@ export function parsePositive(text: string): number {
   return number
 }
 
+/** Whether `text` has the form of an entry's id. */
+export function isEntryId(text: string): boolean {
+  return ID.test(text.toLowerCase())
+}
+
+/** An entry by its index or its id, or a run: whatever else it is called. */
+export function parseEntryOrRunName(text: string): number | string {
+  return /^[0-9]+$/.test(text) ? parseIndex(text) : text
+}
+
 /** An entry by its index or its id. */
 export function parseEntryName(text: string): number | string {
   if (/^[0-9]+$/.test(text)) return parseIndex(text)

@@ -1,5 +1,5 @@
 /** `indelible init`: makes a log. */
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { parsePositive } from './arguments.ts'
 import { type Context, examples } from './context.ts'
@@ -51,9 +51,9 @@ async function init({ recipient: pem, keysDir, ...options }: InitOptions, contex
   const { home, macVerificationKey, ...made } = await createLog({
     ...options,
     ...(keysDir !== undefined && { keysDir }),
-    ...(context.home !== undefined && { home: context.home }),
+    ...context.homeOption,
   })
-  const common = { home, ...made, keys_dir: keysDir ?? join(home, 'keys') }
+  const common = { home, ...made, keys_dir: keysDir === undefined ? join(home, 'keys') : resolve(keysDir) }
   try {
     if (recipient) {
       const file = join(home, 'mac-key.enc')

@@ -68,7 +68,7 @@ async function show(context: Context): Promise<void> {
 
 async function rotate({ adopt = false }: { adopt?: boolean }, context: Context): Promise<void> {
   const { openLog, publishVkey } = await import('../log/home.ts')
-  const log = await openLog({ adopt, ...(context.home !== undefined && { home: context.home }) })
+  const log = await openLog({ adopt, ...context.homeOption })
   const vkey = await log.rotateKey().finally(() => log.close())
   const { home, keys } = await openKeys(context)
   publishVkey(home, keys)

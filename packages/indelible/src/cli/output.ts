@@ -1,5 +1,4 @@
 /** Writing to people and to programs. */
-import { once } from 'node:events'
 import { styleText } from 'node:util'
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow'
@@ -65,7 +64,7 @@ export class Output {
   /** Resolves once the stream takes more. */
   async write(text: string): Promise<void> {
     if (this.#isClosed) return
-    if (!this.#stream.write(text)) await Promise.race([once(this.#stream, 'drain'), once(this.#stream, 'close')])
+    if (!this.#stream.write(text)) await this.#drained()
     this.#throwIfFailed()
   }
 
@@ -79,7 +78,20 @@ export class Output {
     this.#throwIfFailed()
   }
 
+  #drained(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        for (const event of SETTLED) this.#stream.off(event, done)
+        resolve()
+      }
+      for (const event of SETTLED) this.#stream.on(event, done)
+    })
+  }
+
   #throwIfFailed(): void {
     if (this.#failure) throw this.#failure
   }
 }
+
+/** What ends the wait for a stream that takes no more. */
+const SETTLED = ['drain', 'close', 'error'] as const

@@ -13,6 +13,7 @@ import type { Head, LogStore, StoredEntry } from '../store/store.ts'
 import { leafHash } from '../tree/hash.ts'
 import { checkInclusion, proveInclusion } from '../tree/proof.ts'
 import { sourceNodeReader } from '../tree/source.ts'
+import { count } from './output.ts'
 
 export class LogReader implements AsyncDisposable {
   readonly home: string
@@ -52,14 +53,22 @@ export class LogReader implements AsyncDisposable {
     const { size, minIndex } = await this.head()
     const index = typeof which === 'number' ? which : (await this.#store.findIds([which])).get(which)?.index
     if (index === undefined)
-      throw new IndelibleError('ERR_ENTRY_NOT_FOUND', `no entry has that id: log has ${size} entries`)
-    if (index >= size) throw new IndelibleError('ERR_ENTRY_NOT_FOUND', `no entry ${index}: log has ${size} entries`)
+      throw new IndelibleError(
+        'ERR_ENTRY_NOT_FOUND',
+        `no entry has that id: log has ${count(size, 'entry', 'entries')}`,
+      )
+    if (index >= size)
+      throw new IndelibleError('ERR_ENTRY_NOT_FOUND', `no entry ${index}: log has ${count(size, 'entry', 'entries')}`)
     for await (const [row] of this.#store.entries(index, index + 1)) if (row) return row
     if (index < minIndex) throw new IndelibleError('ERR_ENTRY_NOT_FOUND', `entry ${index} was purged`)
     throw new IndelibleError(
       'ERR_STORE_CORRUPT',
       `entry ${index} is missing from a log of ${size}: run indelible verify`,
     )
+  }
+
+  async hasId(id: string): Promise<boolean> {
+    return (await this.#store.findIds([id])).has(id)
   }
 
   /** Disclosures by part name, verbatim; `null` for one that is not here. */

@@ -9,6 +9,7 @@ import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { Log } from '../log/log.ts'
 import type { AgentEvent } from '../record/schema.ts'
 import { type Context, examples } from './context.ts'
+import { addEventFlags, type EventFlags, eventOf } from './event-flags.ts'
 import { LineError, PIPE_CLOSED } from './exit.ts'
 import { Interrupt } from './interrupt.ts'
 import { type Line, readLines } from './lines.ts'
@@ -17,23 +18,33 @@ import { type Line, readLines } from './lines.ts'
 const MAX_LINE_BYTES = 16 * 1024 * 1024
 
 export function addRecord(program: Command, context: Context): void {
-  program
-    .command('record')
-    .description('record events from stdin, one JSON object a line, and print a receipt for each')
+  addEventFlags(program.command('record'))
+    .description('record events from stdin, one JSON object a line, or one from flags; print a receipt for each')
     .option('--adopt', 'go on with a home that was copied, restored or moved to this host')
     .addHelpText(
       'after',
       examples(
         `echo '{"type":"tool.end","actor":{"type":"agent","id":"bot"},"outcome":"success"}' | indelible record`,
         'indelible record < events.ndjson > receipts.ndjson',
+        'indelible record --type handoff --actor agent:triage --run run-42 --part reason="asked for a person"',
       ),
     )
-    .action((options: { adopt?: boolean }) => record(options, context))
+    .action((options: RecordOptions) => record(options, context))
 }
 
-async function record({ adopt = false }: { adopt?: boolean }, context: Context): Promise<void> {
+interface RecordOptions extends EventFlags {
+  readonly adopt?: boolean
+}
+
+async function record({ adopt = false, ...flags }: RecordOptions, context: Context): Promise<void> {
   const { openLog } = await import('../log/home.ts')
-  const log = await openLog({ adopt, ...(context.home !== undefined && { home: context.home }) })
+  const event = eventOf(flags)
+  if (event !== null) {
+    await using log = await openLog({ adopt, ...context.homeOption })
+    await context.out.json(await log.record(event, { assurance: 'reported' }))
+    return
+  }
+  const log = await openLog({ adopt, ...context.homeOption })
   const { stdin } = process
   using interrupt = new Interrupt(() => stdin.destroy())
   try {

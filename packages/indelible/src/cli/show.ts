@@ -1,21 +1,97 @@
-/** `indelible show`: one entry for people. */
+/** `indelible show`: one entry, or one run, for people. */
 import type { Command } from 'commander'
 import { fromUtf8, toBase64Url } from '../bytes.ts'
-import { isIndelibleError } from '../errors.ts'
+import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { ReadRecord } from '../record/entry.ts'
-import { parseEntryName } from './arguments.ts'
+import type { LogStore } from '../store/store.ts'
+import { isEntryId, parseEntryOrRunName, parsePositive } from './arguments.ts'
 import { type Context, examples } from './context.ts'
 import type { ShownPart } from './entry-text.ts'
-import { FINDINGS } from './exit.ts'
+import { FINDINGS, UsageError } from './exit.ts'
+import { hitJson } from './list.ts'
 import { paint } from './output.ts'
+
+/** Most entries of a run that are shown; the rest is for `list` and `export`. */
+const MAX_STEPS = 2000
 
 export function addShow(program: Command, context: Context): void {
   program
     .command('show')
-    .description('show one entry, with the parts that are disclosed')
-    .argument('<index|id>', 'which entry', parseEntryName)
-    .addHelpText('after', examples('indelible show 12', 'indelible show --json 12 | jq .parts.output.value'))
-    .action((which: number | string) => showEntry(which, context))
+    .description('show an entry with the parts that are disclosed, a run as a timeline, or the last runs')
+    .argument('[index|id|run]', 'which entry or run', parseEntryOrRunName)
+    .option('--last <n>', 'the last runs', parsePositive)
+    .addHelpText('after', examples('indelible show 12', 'indelible show --last 5', 'indelible show run-42'))
+    .action((which: number | string | undefined, options: { last?: number }) => show(which, options, context))
+}
+
+async function show(which: number | string | undefined, { last }: { last?: number }, context: Context): Promise<void> {
+  if ((which === undefined) === (last === undefined)) {
+    throw new UsageError('expected an index, an id or a run, or --last with a number of runs')
+  }
+  if (last !== undefined) await showRuns(last, context)
+  else if (typeof which === 'number' || (isEntryId(which!) && (await hasEntry(which!, context))))
+    await showEntry(which!, context)
+  else await showRun(which!, context)
+}
+
+async function hasEntry(id: string, context: Context): Promise<boolean> {
+  const { LogReader } = await import('./reader.ts')
+  await using log = LogReader.open(context.home)
+  return log.hasId(id)
+}
+
+async function showRuns(last: number, context: Context): Promise<void> {
+  const { openQuery } = await import('../query/home-query.ts')
+  await using query = await openQuery(context.homeOption)
+  const runs = await query.runs({ limit: last })
+  if (context.isJson) {
+    for (const run of runs) await context.out.json(run)
+    return
+  }
+  if (runs.length === 0) return context.say('no entry of this log belongs to a run')
+  const { runTable } = await import('./entry-table.ts')
+  await context.out.write(runTable(runs))
+}
+
+async function showRun(name: string, context: Context): Promise<void> {
+  const { openQuery } = await import('../query/home-query.ts')
+  await using query = await openQuery(context.homeOption)
+  const run = await query.run(name)
+  if (!run) {
+    throw new IndelibleError(
+      'ERR_ENTRY_NOT_FOUND',
+      'no entry has that id, and no run that name: see indelible show --last 10',
+    )
+  }
+  const page = await query.page({ run: name }, { order: 'ascending', limit: MAX_STEPS })
+  if (context.isJson) {
+    await context.out.json(run)
+    for (const hit of page.hits) await context.out.write(hitJson(hit))
+    return
+  }
+  const { describeRun } = await import('./run-text.ts')
+  const steps = []
+  for (const { index, record } of page.hits) {
+    const parts = await readParts(query.origin, record, await disclosuresOf(query.store, index, record))
+    const values = new Map<string, unknown>()
+    for (const [part, shown] of parts) {
+      if (shown.state === 'disclosed' && shown.disclosure.value !== null) values.set(part, shown.disclosure.value)
+      if (shown.state === 'altered') context.exitCode = FINDINGS
+    }
+    steps.push({ index, record, values })
+  }
+  await context.out.write(describeRun(run, steps))
+  if (page.next !== null) context.say(`more: indelible list --run ${name} --oldest-first --cursor ${page.next}`)
+}
+
+async function disclosuresOf(
+  store: LogStore,
+  index: number,
+  { parts = {} }: ReadRecord,
+): Promise<Map<string, string | null>> {
+  const found = new Map<string, string | null>()
+  for (const name of Object.keys(parts)) found.set(name, await store.payload(index, name))
+  return found
 }
 
 async function showEntry(which: number | string, context: Context): Promise<void> {

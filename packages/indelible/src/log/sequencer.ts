@@ -115,8 +115,8 @@ export class Sequencer {
   async open(): Promise<void> {
     const head = await this.#store.head()
     if (head) {
-      await checkOpened(this.#store, this.#keys)
       this.#position = await this.#check(head)
+      await checkOpened(this.#store, this.#keys)
       this.#epoch = head.epoch
       await this.#eraseSealed(head)
     } else if (this.#keys.remembered()) {
@@ -164,13 +164,13 @@ export class Sequencer {
       this.#queue.push({ items, bytes, rotation, resolve, reject })
       this.#start()
     })
-    this.#last = settled.catch(() => {})
+    this.#last = settled
     return settled
   }
 
   /** Resolves once everything queued before the call is durable or refused; what is queued later is not waited for. */
   async flush(): Promise<void> {
-    await this.#last
+    await this.#last.catch(() => {})
   }
 
   /** Refuses new entries, writes what waits, and publishes the last checkpoint. Waits as long as the store does. */
@@ -183,12 +183,13 @@ export class Sequencer {
     clearTimeout(this.#timer)
     if (this.#notices.length > 0 && this.#position) this.#enqueue([]).catch(() => {})
     while (this.#running) await this.#running
-    try {
-      await this.#publishLast()
-      await this.#keys.persist()
-    } catch (error) {
-      // The entries are durable; what takes no more writes must still close.
-      if (!isIndelibleError(error)) throw error
+    for (const work of [() => this.#keys.persist(), () => this.#publishLast()]) {
+      try {
+        await work()
+      } catch (error) {
+        // The entries are durable; what takes no more writes must still close.
+        if (!isIndelibleError(error)) throw error
+      }
     }
   }
 
@@ -325,8 +326,7 @@ export class Sequencer {
       if (same === 'different') return conflict('names another event already')
       const index = stored?.index ?? queued!.index
       const leaf = queued?.leaf ?? (await this.#leafAt(index))
-      if (leaf === null)
-        return new IndelibleError('ERR_STORE_CORRUPT', `an id names entry ${index}, which is not there`)
+      if (!leaf) return new IndelibleError('ERR_STORE_CORRUPT', `an id names entry ${index}, which is not there`)
       earlier.set(item.id, { index, leaf, duplicate: true, uncompared: same === 'uncompared' })
     }
     return group.items.map((item) => {

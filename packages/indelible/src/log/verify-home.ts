@@ -86,7 +86,7 @@ function openEvidence(home: string, pins: Pins | null, trusted?: string): { orig
   let origin: string
   try {
     const config = loadConfig(home)
-    origin = trusted ?? config.log.origin
+    origin = trusted ?? expectedOrigin(home, pins, config.log.origin)
     return { origin, store: openStore(home, config, { readOnly: true }) }
   } catch (error) {
     if (isIndelibleError(error, 'ERR_HOME_NOT_FOUND')) {
@@ -94,12 +94,18 @@ function openEvidence(home: string, pins: Pins | null, trusted?: string): { orig
       if (!pin) throw error
       origin = pin.origin
     } else if (isIndelibleError(error, 'ERR_STORE_MISSING')) {
-      origin = trusted ?? loadConfig(home).log.origin
+      origin = trusted ?? expectedOrigin(home, pins, loadConfig(home).log.origin)
     } else {
       throw error
     }
   }
   return { origin, store: new MemoryStore() }
+}
+
+/** The log that was last seen here: another one in its place is not believed by its own word. */
+function expectedOrigin(home: string, pins: Pins | null, stated: string): string {
+  if (!pins || pins.read(stated)) return stated
+  return pins.findByHome(home)?.origin ?? stated
 }
 
 function homeKey(home: string): string | null {

@@ -72,17 +72,22 @@ export class PrivacyPolicy {
   }
 
   /** A client may have withheld more than we would; what it withheld less, we withhold. */
-  #keepDisclosed(id: string, name: string, part: { disclosure: string; mode: Mode }, mode: SupportedMode): KeptPart {
+  #keepDisclosed(id: string, name: string, part: { disclosure: string; mode: Mode }, ours: SupportedMode): KeptPart {
     const commit = commitTo(part.disclosure)
     const { value, meta } = checkDisclosure(part.disclosure, { commit, origin: this.#origin, id, name })
-    if (MODES.indexOf(part.mode) > MODES.indexOf(mode)) {
-      return this.#kept(id, name, mode, 'null', mode === 'none' ? {} : meta)
-    }
-    if (value !== null && (part.mode === 'none' || part.mode === 'fingerprint')) {
+    if (value !== null && isWithheld(part.mode)) {
       throw new IndelibleError('ERR_DISCLOSURE_INVALID', `part ${name} says ${part.mode} and holds a value`)
     }
-    const stable = canonicalize([name, part.mode, value, meta])
-    return { name, mode: part.mode, commit, disclosure: part.disclosure, stable }
+    const mode = MODES.indexOf(part.mode) < MODES.indexOf(ours) ? part.mode : ours
+    if (isWithheld(mode)) {
+      // Meta is the client's as well, and could say what the value does not.
+      const allowed = mode === 'none' ? {} : withheldMeta(meta)
+      if (mode !== part.mode || canonicalize(allowed) !== canonicalize(meta)) {
+        return this.#kept(id, name, mode, 'null', allowed)
+      }
+    }
+    const stable = canonicalize([name, mode, value, meta])
+    return { name, mode, commit, disclosure: part.disclosure, stable }
   }
 
   #kept(id: string, name: string, mode: Mode, value: string, meta: PartMeta): KeptPart {
@@ -94,5 +99,20 @@ export class PrivacyPolicy {
   #mode(name: string): SupportedMode {
     const { mode, parts } = this.#rules
     return parts && Object.hasOwn(parts, name) ? parts[name]! : mode
+  }
+}
+
+function isWithheld(mode: Mode): boolean {
+  return mode === 'none' || mode === 'fingerprint'
+}
+
+const FINGERPRINT = /^hmac-sha256:[A-Za-z0-9_-]{43}$/
+
+/** The facts about a withheld value that do not give it away. */
+function withheldMeta({ bytes, clipped, fingerprint }: PartMeta): PartMeta {
+  return {
+    ...(Number.isSafeInteger(bytes) && { bytes }),
+    ...(clipped === true && { clipped }),
+    ...(typeof fingerprint === 'string' && FINGERPRINT.test(fingerprint) && { fingerprint }),
   }
 }

@@ -5,7 +5,9 @@
  * name, a call id, an error's type, attributes, texts) never makes an event unrecordable: what does not fit moves to a part.
  */
 import type { z } from 'zod'
-import { IndelibleError } from '../errors.ts'
+import { utf8 } from '../bytes.ts'
+import { IndelibleError, isIndelibleError } from '../errors.ts'
+import { canonicalize } from './jcs.ts'
 import {
   ASSURANCES,
   type AuditRecord,
@@ -38,8 +40,8 @@ export const MOVED = '[moved to part]'
 /** Most parts of one event. */
 export const MAX_PARTS = 64
 
-/** Room for all attributes of one event together, in UTF-16 code units; the rest moves to a part. */
-const MAX_ATTRIBUTES_LENGTH = 8192
+/** Room for all attributes of one event together, in bytes of canonical JSON; the rest moves to a part. */
+const MAX_ATTRIBUTES_BYTES = 8192
 
 /**
  * Validates an event as handed in through a channel that vouches for at most `ceiling`.
@@ -48,13 +50,12 @@ const MAX_ATTRIBUTES_LENGTH = 8192
  * members, an `audit.*` type (those come from the log alone), an assurance above the channel's, a part given twice
  */
 export function prepareEvent(event: unknown, ceiling: Assurance): PreparedEvent {
-  if (typeof event !== 'object' || event === null || Array.isArray(event)) {
+  if (typeof event !== 'object' || event === null) {
     throw new IndelibleError('ERR_EVENT_INVALID', `event is ${event === null ? 'null' : typeof event}, not an object`)
   }
-  const parts = new Map<string, PartInput>()
-  const parsed = eventSchema.safeParse(moveUnfit(event as Record<string, unknown>, parts))
-  if (!parsed.success) throw invalid(parsed.error.issues)
-  const { parts: given = {}, subjects = [], error, policy, guardrail, time, assurance = ceiling, ...rest } = parsed.data
+  const moved = new Map<string, PartInput>()
+  const parsed = parseEvent(event as Record<string, unknown>, moved)
+  const { parts: given = {}, subjects = [], error, policy, guardrail, time, assurance = ceiling, ...rest } = parsed
 
   if (rest.type.startsWith('audit.')) {
     throw new IndelibleError(
@@ -68,7 +69,10 @@ export function prepareEvent(event: unknown, ceiling: Assurance): PreparedEvent 
       `assurance: ${assurance} is more than this channel vouches for (${ceiling})`,
     )
   }
-  for (const [name, part] of Object.entries(given)) parts.set(name, part as PartInput)
+  const parts = new Map(Object.entries(given) as [string, PartInput][])
+  if (parts.size > MAX_PARTS) {
+    throw new IndelibleError('ERR_EVENT_INVALID', `parts: ${parts.size} of them, at most ${MAX_PARTS}`)
+  }
 
   const members: Record<string, unknown> = { outcome: 'unknown', ...rest, assurance }
   if (time !== undefined) {
@@ -92,16 +96,37 @@ export function prepareEvent(event: unknown, ceiling: Assurance): PreparedEvent 
     if (detail !== undefined) addPart(parts, 'detail', detail)
   }
   for (const key of Object.keys(members)) if (members[key] === undefined) delete members[key]
-  if (parts.size > MAX_PARTS) {
-    throw new IndelibleError('ERR_EVENT_INVALID', `parts: ${parts.size} of them, at most ${MAX_PARTS}`)
-  }
+  for (const [name, part] of moved) parts.set(freeName(name, parts), part)
   return { members: members as PreparedEvent['members'], parts, subjects }
 }
 
-/** A copy of `event` in which everything that an agent may have steered fits the schema, or has moved to `parts`. */
-function moveUnfit(event: Record<string, unknown>, parts: Map<string, PartInput>): Record<string, unknown> {
+/** @throws IndelibleError `ERR_EVENT_INVALID` */
+function parseEvent(event: Record<string, unknown>, moved: Map<string, PartInput>): z.output<typeof eventSchema> {
+  let parsed: z.ZodSafeParseResult<z.output<typeof eventSchema>>
+  try {
+    if (Array.isArray(event)) throw new IndelibleError('ERR_EVENT_INVALID', 'event is an array, not an object')
+    const copy = moveUnfit(event, moved)
+    for (const member of ['parts', 'usage'] as const) refuseProto(member, copy[member])
+    parsed = eventSchema.safeParse(copy)
+  } catch (error) {
+    if (isIndelibleError(error)) throw error
+    // No cause: what a getter or a proxy throws may quote what it guards.
+    throw new IndelibleError('ERR_EVENT_INVALID', 'event: a member cannot be read')
+  }
+  if (!parsed.success) throw invalid(parsed.error.issues)
+  return parsed.data
+}
+
+/** zod leaves such a member of a map out, without a word. */
+function refuseProto(member: string, value: unknown): void {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, '__proto__')) return
+  throw new IndelibleError('ERR_EVENT_INVALID', `${member}: __proto__ is no name that it can have`)
+}
+
+/** A copy of `event` in which everything that an agent may have steered fits the schema, or has moved to `moved`. */
+function moveUnfit(event: Record<string, unknown>, moved: Map<string, PartInput>): Record<string, unknown> {
   const copy: Record<string, unknown> = { ...event }
-  moveString(copy, 'call', 'call', parts)
+  moveText(copy, 'call', 'call', moved)
   for (const [member, keys] of [
     ['tool', ['name']],
     ['error', ['type', 'code']],
@@ -109,42 +134,66 @@ function moveUnfit(event: Record<string, unknown>, parts: Map<string, PartInput>
     const value = copy[member]
     if (typeof value !== 'object' || value === null) continue
     const inner = { ...(value as Record<string, unknown>) }
-    for (const key of keys) moveString(inner, key, `${member}.${key}`, parts)
+    for (const key of keys) moveText(inner, key, `${member}.${key}`, moved)
     copy[member] = inner
   }
   if (typeof copy.attributes === 'object' && copy.attributes !== null) {
-    copy.attributes = moveAttributes(copy.attributes as Record<string, unknown>, parts)
+    copy.attributes = moveAttributes(copy.attributes as Record<string, unknown>, moved)
   }
   return copy
 }
 
-function moveString(object: Record<string, unknown>, key: string, part: string, parts: Map<string, PartInput>): void {
+/** Models answer with numbers where a name was asked for, and error codes are numbers as often as not. */
+function moveText(object: Record<string, unknown>, key: string, part: string, moved: Map<string, PartInput>): void {
   const value = object[key]
-  if (typeof value !== 'string' || (value !== '' && value.length <= MAX_STRING && value.isWellFormed())) return
-  parts.set(part, { value })
+  if (value === undefined) return
+  if (typeof value === 'string' && value !== '' && value.length <= MAX_STRING && value.isWellFormed()) return
+  moved.set(part, { value })
   object[key] = MOVED
 }
 
-function moveAttributes(attributes: Record<string, unknown>, parts: Map<string, PartInput>): Record<string, unknown> {
+function moveAttributes(attributes: Record<string, unknown>, moved: Map<string, PartInput>): Record<string, unknown> {
   const kept: Record<string, unknown> = {}
   // Map entries, not an object: keys come from agents, and "__proto__" is one of them.
-  const moved: [string, unknown][] = []
+  const others: [string, unknown][] = []
+  let entries: [string, unknown][]
+  try {
+    entries = Object.entries(attributes)
+  } catch {
+    moved.set('attributes', { value: attributes })
+    return kept
+  }
   let count = 0
-  let length = 0
-  for (const [key, value] of Object.entries(attributes)) {
+  let room = MAX_ATTRIBUTES_BYTES
+  for (const [key, value] of entries) {
     if (value === undefined) continue
-    const size = key.length + (typeof value === 'string' ? value.length : 8)
-    const fits = count < MAX_ATTRIBUTES && length + size <= MAX_ATTRIBUTES_LENGTH
-    if (fits && isAttributeKey(key) && key !== '__proto__' && attributeValue.safeParse(value).success) {
+    const bytes =
+      count < MAX_ATTRIBUTES && isAttributeKey(key) && key !== '__proto__' ? attributeBytes(key, value) : room
+    if (bytes < room) {
       kept[key] = value
       count++
-      length += size
+      room -= bytes
     } else {
-      moved.push([key, value])
+      others.push([key, value])
     }
   }
-  if (moved.length > 0) parts.set('attributes', { value: new Map(moved) })
+  if (others.length > 0) moved.set('attributes', { value: new Map(others) })
   return kept
+}
+
+/** Length in canonical JSON, or infinity if `value` is no attribute's. */
+function attributeBytes(key: string, value: unknown): number {
+  // Not asked of an object: it might be a proxy that throws.
+  if (typeof value === 'object' && value !== null) return Number.POSITIVE_INFINITY
+  if (!attributeValue.safeParse(value).success) return Number.POSITIVE_INFINITY
+  return utf8(canonicalize({ [key]: value })).length
+}
+
+/** An agent that steers a member to move must not make it collide with a part of the caller's. */
+function freeName(name: string, parts: ReadonlyMap<string, PartInput>): string {
+  let free = name
+  for (let i = 1; parts.has(free); i++) free = `${name}.moved${i === 1 ? '' : i}`
+  return free
 }
 
 function addPart(parts: Map<string, PartInput>, name: string, value: unknown): void {

@@ -25,12 +25,16 @@ export class MemoryStore implements LogStore {
   #lock: Promise<unknown> = Promise.resolve()
 
   append(ids: readonly string[], seal: (locked: Locked) => Batch | null | Promise<Batch | null>): Promise<void> {
-    const work = this.#lock.then(async () => {
-      const batch = await seal({ head: this.#head, known: this.#find(ids) })
+    return this.#exclusive(async () => {
+      const batch = await seal({ head: copyHead(this.#head), known: this.#find(ids) })
       if (batch) this.#apply(batch)
     })
-    this.#lock = work.catch(() => {})
-    return work
+  }
+
+  #exclusive<T>(work: () => T | Promise<T>): Promise<T> {
+    const run = this.#lock.then(work)
+    this.#lock = run.catch(() => {})
+    return run
   }
 
   #apply(batch: Batch): void {
@@ -38,31 +42,29 @@ export class MemoryStore implements LogStore {
     if (batch.from !== size) {
       throw new IndelibleError('ERR_STORE_CONFLICT', `batch starts at ${batch.from}, log has ${size} entries`)
     }
-    for (const { id } of batch.ids) {
-      if (this.#ids.has(id)) throw new IndelibleError('ERR_STORE_CONFLICT', 'batch repeats an id of the log')
+    const ids = new Set(batch.ids.map(({ id }) => id))
+    if (ids.size < batch.ids.length || batch.ids.some(({ id }) => this.#ids.has(id))) {
+      throw new IndelibleError('ERR_STORE_CONFLICT', 'batch repeats an id of the log')
     }
     for (const [i, entry] of batch.entries.entries()) {
       const index = batch.from + i
-      this.#entries.set(index, {
-        index,
-        entry: new Uint8Array(entry),
-        leaf: new Uint8Array(batch.leaves[i]!),
-        mac: new Uint8Array(batch.macs[i]!),
-        epoch: batch.epochs[i]!,
-      })
+      const row = { index, entry, leaf: batch.leaves[i]!, mac: batch.macs[i]!, epoch: batch.epochs[i]! }
+      this.#entries.set(index, copyEntry(row))
     }
     for (const { index, name, disclosure } of batch.payloads) {
       const parts = this.#payloads.get(index) ?? new Map<string, string>()
       this.#payloads.set(index, parts.set(name, disclosure))
     }
-    for (const id of batch.ids) this.#ids.set(id.id, id)
-    for (const tile of batch.tiles) this.#tiles.set(`${tile.level}/${tile.index}`, tile)
-    this.#head = batch.head
+    for (const id of batch.ids) this.#ids.set(id.id, copyId(id))
+    for (const { level, index, root, hashes } of batch.tiles) {
+      this.#tiles.set(`${level}/${index}`, { level, index, root: copy(root), hashes: copy(hashes) })
+    }
+    this.#head = { ...copyHead(batch.head), minIndex: this.#head?.minIndex ?? 0 }
     if (batch.publish) this.#checkpoints.set(batch.head.size, batch.head.checkpoint)
   }
 
   async head(): Promise<Head | null> {
-    return this.#head
+    return copyHead(this.#head)
   }
 
   async *entries(start: number, end: number): AsyncIterable<readonly StoredEntry[]> {
@@ -70,21 +72,22 @@ export class MemoryStore implements LogStore {
       const chunk: StoredEntry[] = []
       for (let index = at; index < Math.min(end, at + CHUNK); index++) {
         const entry = this.#entries.get(index)
-        if (entry) chunk.push(entry)
+        if (entry) chunk.push(copyEntry(entry))
       }
       yield chunk
     }
   }
 
   async tile(level: number, index: number): Promise<Uint8Array | null> {
-    return this.#tiles.get(`${level}/${index}`)?.hashes ?? null
+    const tile = this.#tiles.get(`${level}/${index}`)
+    return tile ? copy(tile.hashes) : null
   }
 
   async tileRoots(level: number, start: number, end: number): Promise<readonly Uint8Array[]> {
     return Array.from({ length: end - start }, (_, i) => {
       const tile = this.#tiles.get(`${level}/${start + i}`)
       if (!tile) throw new RangeError(`no full tile ${start + i} at level ${level}`)
-      return tile.root
+      return copy(tile.root)
     })
   }
 
@@ -92,7 +95,7 @@ export class MemoryStore implements LogStore {
     return Array.from({ length: end - start }, (_, i) => {
       const index = start + i
       const entry = this.#entries.get(index)
-      if (entry) return entry.leaf
+      if (entry) return copy(entry.leaf)
       const tile = this.#tiles.get(`0/${Math.floor(index / 256)}`)
       if (!tile) throw new RangeError(`no leaf hash ${index}`)
       const at = (index % 256) * 32
@@ -108,7 +111,7 @@ export class MemoryStore implements LogStore {
     const found = new Map<string, StoredId>()
     for (const id of ids) {
       const known = this.#ids.get(id)
-      if (known) found.set(id, known)
+      if (known) found.set(id, copyId(known))
     }
     return found
   }
@@ -118,24 +121,28 @@ export class MemoryStore implements LogStore {
     yield sizes.map((size) => ({ size, note: this.#checkpoints.get(size)! }))
   }
 
-  async publish({ size, note }: PublishedCheckpoint): Promise<void> {
-    const kept = this.#checkpoints.get(size)
-    if (kept !== undefined && kept !== note) {
-      throw new IndelibleError('ERR_STORE_CONFLICT', `another checkpoint of size ${size} is published already`)
-    }
-    this.#checkpoints.set(size, note)
+  publish({ size, note }: PublishedCheckpoint): Promise<void> {
+    return this.#exclusive(() => {
+      const kept = this.#checkpoints.get(size)
+      if (kept !== undefined && kept !== note) {
+        throw new IndelibleError('ERR_STORE_CONFLICT', `another checkpoint of size ${size} is published already`)
+      }
+      this.#checkpoints.set(size, note)
+    })
   }
 
-  async purge(below: number): Promise<void> {
-    const { size, minIndex } = this.#head ?? { size: 0, minIndex: 0 }
-    if (below % 256 !== 0 || below > size || below < minIndex) {
-      throw new RangeError(`cannot purge below ${below}: log has entries ${minIndex} to ${size}`)
-    }
-    this.#head = { ...this.#head!, minIndex: below }
-    for (let index = minIndex; index < below; index++) {
-      this.#entries.delete(index)
-      this.#payloads.delete(index)
-    }
+  purge(below: number): Promise<void> {
+    return this.#exclusive(() => {
+      const { size, minIndex } = this.#head ?? { size: 0, minIndex: 0 }
+      if (below % 256 !== 0 || below > size || below < minIndex) {
+        throw new RangeError(`cannot purge below ${below}: log has entries ${minIndex} to ${size}`)
+      }
+      if (this.#head) this.#head = { ...this.#head, minIndex: below }
+      for (let index = minIndex; index < below; index++) {
+        this.#entries.delete(index)
+        this.#payloads.delete(index)
+      }
+    })
   }
 
   async payload(index: number, name: string): Promise<string | null> {
@@ -153,14 +160,32 @@ export class MemoryStore implements LogStore {
     }
   }
 
-  async erase(parts: readonly PartAddress[]): Promise<number> {
-    let erased = 0
-    for (const { index, id, name } of parts) {
-      if (this.#payloads.get(index)?.delete(name)) erased++
-      if (this.#ids.has(id)) this.#ids.set(id, { id, index, digest: null })
-    }
-    return erased
+  erase(parts: readonly PartAddress[]): Promise<number> {
+    return this.#exclusive(() => {
+      let erased = 0
+      for (const { index, id, name } of parts) {
+        if (this.#payloads.get(index)?.delete(name)) erased++
+        const known = this.#ids.get(id)
+        if (known) this.#ids.set(id, { ...known, digest: null })
+      }
+      return erased
+    })
   }
 
   async close(): Promise<void> {}
+}
+
+// What is stored belongs to the store alone: callers may reuse their arrays, and wipe what they read.
+const copy = (bytes: Uint8Array) => new Uint8Array(bytes)
+
+function copyHead<T extends Head | null>(head: T): T {
+  return head && { ...head, frontier: head.frontier.map(copy), mac: copy(head.mac) }
+}
+
+function copyEntry(row: StoredEntry): StoredEntry {
+  return { ...row, entry: copy(row.entry), leaf: copy(row.leaf), mac: copy(row.mac) }
+}
+
+function copyId(row: StoredId): StoredId {
+  return { ...row, digest: row.digest && copy(row.digest) }
 }

@@ -48,7 +48,8 @@ class SqliteStore implements LogStore {
 
   append(ids: readonly string[], seal: (locked: Locked) => Batch | null | Promise<Batch | null>): Promise<void> {
     return this.#exclusive(async (connection) => {
-      const batch = await seal({ head: readHead(connection), known: findIds(connection, ids) })
+      const locked = { head: readHead(connection), known: findIds(connection, ids) }
+      const batch = await Promise.try(seal, locked).catch((reason) => Promise.reject(new Refusal(reason)))
       if (batch === null) return false
       writeBatch(connection, batch)
       return true

@@ -84,7 +84,10 @@ export function purgeCases(define: DefineCase): void {
     const writer = new BatchWriter(other)
     let purging = true
     const appends = (async () => {
-      for (let i = 0; purging || i < 3; i++) batches.push(await writer.append(numbered(`b${i}`, 10)))
+      for (let i = 0; purging || i < 3; i++) {
+        batches.push(await writer.append(numbered(`b${i}`, 10)))
+        await new Promise((resolve) => setImmediate(resolve))
+      }
     })()
     const reads = (async () => {
       while (purging) {

@@ -12,7 +12,7 @@ import { TILE_WIDTH, tileRoot } from '../tree/tile.ts'
 import type { EvidenceEntry, EvidenceHead, LogEvidence } from './evidence.ts'
 import type { FindingList } from './report.ts'
 
-/** Entries that contradict their tile are remembered up to this number, until it is known which of the two is true. */
+/** Entries that contradict a stored hash are remembered up to this number, until it is known which of the two is true. */
 const MAX_DOUBTFUL = 200
 
 export class TreeCheck {
@@ -22,7 +22,12 @@ export class TreeCheck {
   #frontier: Frontier
   /** The tree that the stored leaf hashes make, once they differ from those of the entries. */
   #stored: Frontier | null = null
-  readonly #doubtful: { readonly index: number; readonly leaf: Hash; readonly inTile: Hash }[] = []
+  readonly #doubtful: {
+    readonly index: number
+    readonly leaf: Hash
+    readonly stored: Hash
+    readonly isTile: boolean
+  }[] = []
   #doubts = 0
   /** `false` once an entry is missing whose leaf hash nothing else holds. */
   #computable = true
@@ -72,18 +77,15 @@ export class TreeCheck {
       return inTile
     }
     const leaf = leafHash(row.entry)
-    if (isEqual(leaf, row.leaf)) {
-      if (inTile && !isEqual(leaf, inTile)) {
-        if (this.#doubts++ < MAX_DOUBTFUL) this.#doubtful.push({ index, leaf, inTile })
-      }
-    } else if (inTile && isEqual(leaf, inTile)) {
-      this.#findings.add('leaf_altered', `stored leaf hash of entry ${index} is not that of the entry`, { index })
+    const isAsStored = isEqual(leaf, row.leaf)
+    if (inTile === null) {
+      if (!isAsStored) this.#doubt(index, leaf, row.leaf, false)
+    } else if (isEqual(leaf, inTile)) {
+      if (!isAsStored) this.#leafAltered(index)
+    } else if (isAsStored) {
+      this.#doubt(index, leaf, inTile, true)
     } else {
-      this.#findings.add('entry_altered', `entry ${index} does not have the leaf hash that was stored with it`, {
-        index,
-        expected: toBase64(row.leaf),
-        found: toBase64(leaf),
-      })
+      this.#entryAltered(index, leaf, inTile)
     }
     this.#append(leaf, inTile ?? row.leaf)
     return leaf
@@ -199,26 +201,33 @@ export class TreeCheck {
     }
   }
 
-  /** Where entry and tile contradict each other, the signed root says which of them was altered. */
+  #doubt(index: number, leaf: Hash, stored: Hash, isTile: boolean): void {
+    if (this.#doubts++ < MAX_DOUBTFUL) this.#doubtful.push({ index, leaf, stored, isTile })
+  }
+
+  /** Where an entry and a stored hash contradict each other, the signed root says which of them was altered. */
   #settle(isTrue: boolean): void {
-    for (const { index, leaf, inTile } of this.#doubtful) {
-      if (isTrue) {
-        this.#findings.add(
-          'tile_altered',
-          `tile ${Math.floor(index / TILE_WIDTH)} at level 0 contradicts entry ${index}`,
-          {
-            index,
-          },
-        )
-      } else {
-        this.#findings.add('entry_altered', `entry ${index} is not the one whose leaf hash the tree holds`, {
-          index,
-          expected: toBase64(inTile),
-          found: toBase64(leaf),
-        })
+    for (const { index, leaf, stored, isTile } of this.#doubtful) {
+      if (!isTrue) this.#entryAltered(index, leaf, stored)
+      else if (!isTile) this.#leafAltered(index)
+      else {
+        const message = `tile ${Math.floor(index / TILE_WIDTH)} at level 0 contradicts entry ${index}`
+        this.#findings.add('tile_altered', message, { index })
       }
     }
     this.#findings.count += this.#doubts - this.#doubtful.length
+  }
+
+  #entryAltered(index: number, leaf: Hash, stored: Hash): void {
+    this.#findings.add('entry_altered', `entry ${index} is not the one whose leaf hash was stored`, {
+      index,
+      expected: toBase64(stored),
+      found: toBase64(leaf),
+    })
+  }
+
+  #leafAltered(index: number): void {
+    this.#findings.add('leaf_altered', `stored leaf hash of entry ${index} is not that of the entry`, { index })
   }
 
   /** The first entry of the first subtree that differs, if the stored frontier is the signed one. */

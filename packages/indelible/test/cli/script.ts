@@ -48,7 +48,9 @@ function matchLines(expected: readonly string[], actual: readonly string[]): boo
   const [pattern, ...rest] = expected
   if (pattern === undefined) return actual.length === 0
   if (pattern === '[...]') {
-    return Array.from({ length: actual.length + 1 }, (_, skip) => skip).some((skip) => matchLines(rest, actual.slice(skip)))
+    return Array.from({ length: actual.length + 1 }, (_, skip) => skip).some((skip) =>
+      matchLines(rest, actual.slice(skip)),
+    )
   }
   return actual.length > 0 && toRegExp(pattern).test(actual[0]!) && matchLines(rest, actual.slice(1))
 }
