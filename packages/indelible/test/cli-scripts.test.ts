@@ -5,8 +5,8 @@ import { runScript } from './cli/script.ts'
 
 const folder = new URL('cli/', import.meta.url)
 
-describe('the command line does what the script says:', () => {
+describe.concurrent('the command line does what the script says:', () => {
   for (const name of readdirSync(folder).filter((name) => name.endsWith('.script'))) {
-    it.concurrent(name, async () => runScript(new Sandbox(), readFileSync(new URL(name, folder), 'utf8')))
+    it(name, (test) => runScript(new Sandbox(test), readFileSync(new URL(name, folder), 'utf8')))
   }
 })

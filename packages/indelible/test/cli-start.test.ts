@@ -17,11 +17,11 @@ function oldNode(): { path: string; version: string } | undefined {
   return major < 22 || (major === 22 && minor < 18) ? { path, version } : undefined
 }
 
-describe('bin/indelible.js', () => {
-  it('says what is needed on an old Node, and ends with 2', async ({ skip }) => {
+describe.concurrent('bin/indelible.js', () => {
+  it('says what is needed on an old Node, and ends with 2', async (test) => {
     const old = oldNode()
-    skip(old === undefined, 'no Node older than 22.18 here')
-    const box = new Sandbox()
+    test.skip(old === undefined, 'no Node older than 22.18 here')
+    const box = new Sandbox(test)
     const { code, stdout, stderr } = await box.run('/usr/bin/env', ['-i', old!.path, BIN, '--version'])
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain(`indelible needs Node 22.18 or newer; this is Node ${old!.version} (${old!.path})`)
@@ -32,12 +32,16 @@ describe('bin/indelible.js', () => {
     expect(source).not.toMatch(/^\s*(import|export)\s|\bawait\b|\?\.|\?\?/m)
   })
 
-  it('prints its version', async () => {
-    expect(await new Sandbox().indelible(['--version'])).toMatchObject({ code: 0, stdout: `${VERSION}\n`, stderr: '' })
+  it('prints its version', async (test) => {
+    expect(await new Sandbox(test).indelible(['--version'])).toMatchObject({
+      code: 0,
+      stdout: `${VERSION}\n`,
+      stderr: '',
+    })
   })
 
-  it('works through npx, as the README says', async () => {
-    const box = new Sandbox()
+  it('works through npx, as the README says', async (test) => {
+    const box = new Sandbox(test)
     const { code, stdout } = await box.run('npx', ['--no-install', 'indelible', '--version'], {
       cwd: join(BIN, '../../../..'),
     })
@@ -45,11 +49,11 @@ describe('bin/indelible.js', () => {
   })
 })
 
-describe('help', () => {
+describe.concurrent('help', () => {
   const ours = ['init', 'record', 'show', 'verify', 'prove', 'check', 'checkpoint', 'keys', 'keys show', 'keys rotate']
 
-  it('of every command, and of commands in commands, has an example', { timeout: 30_000 }, async () => {
-    const box = new Sandbox()
+  it('of every command, and of commands in commands, has an example', { timeout: 30_000 }, async (test) => {
+    const box = new Sandbox(test)
     const found: string[] = []
     const visit = async (command: string): Promise<void> => {
       const { code, stdout } = await box.indelible([...command.split(' ').filter(Boolean), '--help'])
@@ -66,9 +70,9 @@ describe('help', () => {
   })
 })
 
-describe('output', () => {
-  it('has colours on a terminal only, and not under NO_COLOR', async () => {
-    const box = new Sandbox()
+describe.concurrent('output', () => {
+  it('has colours on a terminal only, and not under NO_COLOR', async (test) => {
+    const box = new Sandbox(test)
     await box.makeLog()
     const plain = await box.indelible(['verify'])
     expect(plain.stdout).toMatch(/^verified: /)
@@ -78,23 +82,23 @@ describe('output', () => {
     expect(not.stdout).toMatch(/^verified: /)
   })
 
-  it('survives a reader that goes away', async () => {
-    const box = new Sandbox()
+  it('survives a reader that goes away', async (test) => {
+    const box = new Sandbox(test)
     await box.makeLog()
     const { stdout, stderr } = await box.run('bash', ['-c', 'indelible verify | true; echo "$PIPESTATUS"'])
     expect({ stdout, stderr }).toEqual({ stdout: '0\n', stderr: '' })
   })
 
-  it('never prints a stack for an error of ours, and one for a bug only where asked', async () => {
-    const box = new Sandbox()
+  it('never prints a stack for an error of ours, and one for a bug only where asked', async (test) => {
+    const box = new Sandbox(test)
     expect((await box.indelible(['verify'])).stderr.split('\n')).toHaveLength(2)
     expect((await box.indelible(['verify'], { env: { DEBUG: '1' } })).stderr).toMatch(/\n {4}at /)
   })
 })
 
-describe('start-up', () => {
-  it('loads no store to check a proof', async () => {
-    const box = new Sandbox()
+describe.concurrent('start-up', () => {
+  it('loads no store to check a proof', async (test) => {
+    const box = new Sandbox(test)
     await box.makeLog(2)
     await box.indelible(['prove', '1'])
     const program = `
@@ -109,13 +113,13 @@ describe('start-up', () => {
   })
 })
 
-describe('the network', () => {
-  it('is never touched', async ({ skip }) => {
+describe.concurrent('the network', () => {
+  it('is never touched', async (test) => {
     const strace = findProgram('/usr/bin/strace', '/usr/local/bin/strace')
-    const box = new Sandbox()
-    skip(strace === undefined, 'no strace here')
+    const box = new Sandbox(test)
+    test.skip(strace === undefined, 'no strace here')
     const traced = await box.run(strace!, ['-f', '-e', 'trace=network', 'true'])
-    skip(traced.code !== 0, 'strace may not trace here')
+    test.skip(traced.code !== 0, 'strace may not trace here')
     writeFileSync(join(box.work, 'events'), someEvents(5))
     const script = `
       set -e

@@ -1,5 +1,5 @@
 import {
-  copyFileSync,
+
   cpSync,
   existsSync,
   mkdirSync,
@@ -27,9 +27,9 @@ async function verify(box: Sandbox, ...args: string[]): Promise<Report & { code:
   return { code, ...JSON.parse(stdout) }
 }
 
-describe('indelible verify', () => {
-  it('names the entry of which one byte was changed', async () => {
-    const box = new Sandbox()
+describe.concurrent('indelible verify', () => {
+  it('names the entry of which one byte was changed', async (test) => {
+    const box = new Sandbox(test)
     await box.makeLog(20)
     box.tamper(
       `UPDATE entries SET entry = CAST(replace(CAST(entry AS TEXT), 'call-9', 'call-8') AS BLOB) WHERE idx = 10`,
@@ -51,8 +51,8 @@ describe('indelible verify', () => {
       'disclosure_altered',
     ],
     ['a mac altered', `UPDATE entries SET mac = zeroblob(32) WHERE idx = 20`, 'mac_head_mismatch'],
-  ] as const)('finds %s', async ([, sql, finding]) => {
-    const box = new Sandbox()
+  ] as const)('finds %s', async ([, sql, finding], test) => {
+    const box = new Sandbox(test)
     await box.makeLog(20)
     box.tamper(sql)
     const { code, findings } = await verify(box)
@@ -60,8 +60,8 @@ describe('indelible verify', () => {
     expect(findings.map((one) => one.code)).toContain(finding)
   })
 
-  it('notices a log that was rolled back as a whole, and one that is gone', async () => {
-    const box = new Sandbox()
+  it('notices a log that was rolled back as a whole, and one that is gone', async (test) => {
+    const box = new Sandbox(test)
     await box.makeLog(3)
     cpSync(box.home, box.path('backup'), { recursive: true })
     await box.indelible(['record'], { input: someEvents(3) })
@@ -81,18 +81,18 @@ describe('indelible verify', () => {
     }
   })
 
-  it('is not taken in by another log in the place of the one that it knows', async () => {
-    const box = new Sandbox()
+  it('is not taken in by another log in the place of the one that it knows', async (test) => {
+    const box = new Sandbox(test)
     await box.makeLog(3, ['--origin', 'example.com/a'])
     rmSync(box.home, { recursive: true })
     await box.indelible(['init', '--origin', 'example.com/b'], { env: { XDG_CONFIG_HOME: box.path('attacker') } })
     expect((await verify(box)).code).toBe(1)
   })
 
-  it('checks the HMAC chain with the mac key, and does not take a wrong key for tampering', async () => {
-    const box = new Sandbox()
+  it('checks the HMAC chain with the mac key, and does not take a wrong key for tampering', async (test) => {
+    const box = new Sandbox(test)
     const { mac_key: key } = await box.makeLog(3, ['--origin', 'example.com/a'])
-    const other = new Sandbox()
+    const other = new Sandbox(test)
     const { mac_key: otherKey } = await other.makeLog(0, ['--origin', 'example.com/a'])
     const { mac_key: foreignKey } = await other.makeLog(0, ['--home', 'second', '--origin', 'example.com/b'])
     const file = (name: string, text: string) => {
@@ -113,10 +113,10 @@ describe('indelible verify', () => {
     expect(piped.code).toBe(0)
   })
 
-  it('trusts the keys of a file, or the log lines of a policy, and no others', async () => {
-    const box = new Sandbox()
+  it('trusts the keys of a file, or the log lines of a policy, and no others', async (test) => {
+    const box = new Sandbox(test)
     const { vkey } = await box.makeLog(3, ['--origin', 'example.com/a'])
-    const other = new Sandbox()
+    const other = new Sandbox(test)
     const { vkey: otherVkey } = await other.makeLog(0, ['--origin', 'example.com/a'])
     const { vkey: thirdVkey } = await other.makeLog(0, ['--home', 'third', '--origin', 'example.com/c'])
     const trust = (text: string) => {
@@ -143,8 +143,8 @@ describe('indelible verify', () => {
     }
   })
 
-  it('checks a range, and says what it left out', async () => {
-    const box = new Sandbox()
+  it('checks a range, and says what it left out', async (test) => {
+    const box = new Sandbox(test)
     await box.makeLog(600)
     const report = await verify(box, '--from', '300', '--to', '400')
     expect(report).toMatchObject({ code: 0, verdict: 'verified' })
@@ -161,8 +161,8 @@ describe('indelible verify', () => {
     )
   })
 
-  it('needs no keys folder, and no right to write the log', async () => {
-    const box = new Sandbox()
+  it('needs no keys folder, and no right to write the log', async (test) => {
+    const box = new Sandbox(test)
     await box.makeLog(3)
     rmSync(join(box.home, 'keys'), { recursive: true })
     for (const command of [['verify'], ['show', '1'], ['prove', '1'], ['checkpoint']]) {
@@ -170,88 +170,11 @@ describe('indelible verify', () => {
     }
   })
 
-  it('cannot tell without a home, nor from a file that is no log', async () => {
-    const box = new Sandbox()
+  it('cannot tell without a home, nor from a file that is no log', async (test) => {
+    const box = new Sandbox(test)
     expect((await box.indelible(['verify'])).code).toBe(3)
     await box.makeLog(1)
     writeFileSync(join(box.home, 'log.db'), 'not a database, '.repeat(1000))
     expect((await box.indelible(['verify', '--json'])).stdout).toContain('ERR_STORE_CORRUPT')
-  })
-})
-
-describe('indelible check', () => {
-  it('refuses whatever is not that proof, that entry and that key', async () => {
-    const box = new Sandbox()
-    await box.makeLog(9)
-    const stranger = box.path('stranger')
-    mkdirSync(stranger)
-    const { vkey } = JSON.parse(
-      (await box.indelible(['prove', '4', '--json', '--out', '../stranger/p', '--entry-out', '../stranger/e'])).stdout,
-    )
-    await box.indelible(['prove', '5', '--out', '../stranger/p5', '--entry-out', '../stranger/e5'])
-    copyFileSync(join(box.home, 'log.vkey'), join(stranger, 'v'))
-    expect(readdirSync(stranger).toSorted()).toEqual(['e', 'e5', 'p', 'p5', 'v'])
-    const check = async (proof: string, entry: string, key: string) => {
-      const { code, stdout } = await box.indelible(['check', proof, '--json', '--entry', entry, '--vkey', key], {
-        cwd: stranger,
-      })
-      const { verdict, index, error } = JSON.parse(stdout)
-      return { code, said: verdict ?? error.code, ...(index !== undefined && { index }) }
-    }
-    expect(await check('p', 'e', 'v')).toEqual({ code: 0, said: 'verified', index: 4 })
-    expect(await check('p', 'e', vkey)).toEqual({ code: 0, said: 'verified', index: 4 })
-    expect(existsSync(box.path('config/indelible/pins'))).toBe(true)
-    expect(await check('p', 'e5', 'v')).toEqual({ code: 1, said: 'ERR_PROOF_INVALID' })
-    expect(await check('p5', 'e', 'v')).toEqual({ code: 1, said: 'ERR_PROOF_INVALID' })
-
-    const proof = readFileSync(join(stranger, 'p'), 'utf8')
-    const alter = (text: string) => {
-      writeFileSync(join(stranger, 'altered'), text)
-      return check('altered', 'e', 'v')
-    }
-    expect(await alter(proof.replace('index 4', 'index 6'))).toEqual({ code: 1, said: 'ERR_PROOF_INVALID' })
-    expect(await alter(proof.replace(/^— .*\n/m, ''))).toMatchObject({ code: 1 })
-    expect(await alter(proof.replace(/(?<=^— \S+ .{20})./m, (c) => (c === 'A' ? 'B' : 'A')))).toEqual({
-      code: 1,
-      said: 'ERR_NOTE_INVALID',
-    })
-    expect(await alter(`${proof}\n`)).toMatchObject({ code: 1 })
-    expect(await alter('')).toEqual({ code: 1, said: 'ERR_PROOF_INVALID' })
-
-    const other = new Sandbox()
-    await other.makeLog()
-    expect(await check('p', 'e', join(other.home, 'log.vkey'))).toEqual({ code: 3, said: 'ERR_NOTE_UNVERIFIED' })
-    expect(await check('p', 'e', 'p')).toEqual({ code: 3, said: 'ERR_KEY_INVALID' })
-    expect(await check('p', '/dev/zero', 'v')).toEqual({ code: 1, said: 'ERR_ENTRY_INVALID' })
-    expect(await check('/dev/zero', 'e', 'v')).toEqual({ code: 1, said: 'ERR_PROOF_INVALID' })
-  })
-})
-
-describe('indelible show', () => {
-  it('prints the record verbatim and what is disclosed, as JSON', async () => {
-    const box = new Sandbox()
-    await box.makeLog(2)
-    const { stdout } = await box.indelible(['show', '1', '--json'])
-    const { entry, parts, index } = JSON.parse(stdout)
-    expect(index).toBe(1)
-    expect(entry).toMatchObject({ type: 'tool.end', assurance: 'reported', call: 'call-0' })
-    expect(parts.output).toMatchObject({ state: 'disclosed', mode: 'fingerprint', value: null, meta: { bytes: 10 } })
-    await box.indelible(['prove', '1'])
-    expect(stdout).toContain(`"entry":${readFileSync(join(box.work, 'entry-1.json'), 'utf8')},`)
-  })
-
-  it('says which parts are gone and which are not what the entry commits to', async () => {
-    const box = new Sandbox()
-    await box.makeLog(2)
-    box.tamper(
-      `DELETE FROM payloads WHERE idx = 1; UPDATE payloads SET disclosure = replace(disclosure, 'null', 'true')`,
-    )
-    const gone = await box.indelible(['show', '1'])
-    expect(gone).toMatchObject({ code: 0, stdout: expect.stringContaining('not here: erased, or withheld') })
-    const altered = await box.indelible(['show', '2'])
-    expect(altered).toMatchObject({
-      code: 1,
-      stdout: expect.stringContaining('altered: it is not what the entry commits to'),
-    })
   })
 })

@@ -166,5 +166,13 @@ async function fill(): Promise<void> {
   process.exit(0)
 }
 
-const jobs = { record, create, rotate, readOnly, fill }
+/** Opens a log, and does nothing more. */
+async function openOnly(): Promise<void> {
+  input.return?.()
+  process.stdin.destroy()
+  await openLog(options)
+  say('opened')
+}
+
+const jobs = { record, create, rotate, readOnly, fill, openOnly }
 await jobs[job]()

@@ -150,7 +150,13 @@ describe('createLog', () => {
     for (const keysDir of [undefined, join(made.folder, 'elsewhere')]) {
       const home = join(made.folder, keysDir ? 'contested-2' : 'contested-1')
       const children = ['a', 'b', 'c', 'd'].map(
-        (name) => new Child('create', { home, keysDir, name: `${name}.example/log`, pins: made.pins.directory }),
+        (name) =>
+          new Child('create', {
+            home,
+            keysDir,
+            name: `${name}${keysDir ? 2 : 1}.example/log`,
+            pins: made.pins.directory,
+          }),
       )
       await Promise.all(children.map((child) => child.heard('loaded')))
       for (const child of children) child.say('go')

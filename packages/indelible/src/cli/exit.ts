@@ -9,7 +9,7 @@ export const FINDINGS = 1
 /** The command line or the configuration asks for something that does not exist. */
 export const USAGE = 2
 /** Nothing is known: a key is missing, a store cannot be reached. */
-export const COULD_NOT_TELL = 3
+const COULD_NOT_TELL = 3
 /** What a shell reports of a process that wrote to a closed pipe. */
 export const PIPE_CLOSED = 128 + 13
 
@@ -24,6 +24,8 @@ const EXIT_CODES: Readonly<Record<IndelibleErrorCode, ExitCode>> = {
   ERR_ENTRY_NOT_FOUND: USAGE,
   ERR_ENTRY_TOO_LARGE: FINDINGS,
   ERR_EVENT_INVALID: FINDINGS,
+  ERR_EXPORT_INVALID: FINDINGS,
+  ERR_EXPORT_TOO_LARGE: USAGE,
   ERR_FILTER_INVALID: USAGE,
   ERR_FIPS_UNAVAILABLE: COULD_NOT_TELL,
   ERR_HEAD_FORGED: FINDINGS,
@@ -62,13 +64,13 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** What is wrong with one line of the input; the reason is the cause. */
+/** What is wrong with lines of the input, usually with one; the reason is the cause. */
 export class LineError extends Error {
   override readonly name = 'LineError'
   readonly line: number
 
-  constructor(line: number, cause: Error) {
-    super(`line ${line}: ${cause.message}`, { cause })
+  constructor(line: number, cause: Error, last = line) {
+    super(`${line === last ? `line ${line}` : `lines ${line} to ${last}`}: ${cause.message}`, { cause })
     this.line = line
   }
 }

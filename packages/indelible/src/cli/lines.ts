@@ -58,7 +58,7 @@ class PendingLine {
     }
     this.#pieces = []
     if (wasTooLong) return null
-    return { number: this.#number, text: '', fault: `is longer than ${this.#maxBytes} bytes` }
+    return { number: this.#number, text: '', fault: `longer than ${this.#maxBytes} bytes` }
   }
 
   /** The line, unless it was reported before. */
@@ -81,7 +81,7 @@ class PendingLine {
       const text = fromUtf8(this.#pieces.length === 1 ? only! : concat(...this.#pieces))
       return { number, text: number === 1 && text.startsWith('\ufeff') ? text.slice(1) : text }
     } catch {
-      return { number, text: '', fault: 'is not UTF-8' }
+      return { number, text: '', fault: 'not UTF-8' }
     }
   }
 }

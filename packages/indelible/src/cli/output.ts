@@ -38,8 +38,13 @@ export function count(n: number, one: string, many = `${one}s`): string {
 
 /** A value in one line, cut to what a person reads. */
 export function inline(value: unknown, most = 400): string {
-  const text = printable(typeof value === 'string' ? value : JSON.stringify(value))
+  const text = printable(typeof value === 'string' ? value : (JSON.stringify(value) ?? 'nothing'))
   return text.length <= most ? text : `${text.slice(0, most)}… (${text.length - most} more characters)`
+}
+
+/** `text` as one word of a POSIX shell: names come from logs, and people copy what is printed. */
+export function shellWord(text: string): string {
+  return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
 /** Standard output. A reader that went away is no error; a full disk is one. */

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { parseEntryName } from './arguments.ts'
 import { type Context, examples } from './context.ts'
-import { formatPairs } from './output.ts'
+import { formatPairs, printable, shellWord } from './output.ts'
 
 export function addProve(program: Command, context: Context): void {
   program
@@ -34,10 +34,10 @@ async function prove(
   const { origin } = log
   await context.answer({ origin, index, size, vkey, proof_file: out, entry_file: entryOut }, () => {
     const files = formatPairs([
-      [out, `proof that it is in ${origin}, of ${size} entries`],
+      [out, `proof that it is in ${printable(origin)}, of ${size} entries`],
       [entryOut, 'the entry, byte for byte'],
     ])
-    const check = `indelible check ${out} --entry ${entryOut} --vkey '${vkey}'`
-    return `proved entry ${index}\n${files}Whoever has the vkey from you checks both anywhere, offline:\n  ${check}\n`
+    const check = `indelible check ${shellWord(out)} --entry ${shellWord(entryOut)} --vkey ${shellWord(vkey)}`
+    return `proved entry ${index}\n${files}Whoever has the vkey from you checks both anywhere, offline:\n  ${printable(check)}\n`
   })
 }

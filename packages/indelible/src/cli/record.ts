@@ -76,7 +76,7 @@ async function recordLines(log: Log, lines: readonly Line[], context: Context): 
   try {
     await recordGroup(log, parsed, context)
   } catch (error) {
-    if (!isEventFault(error)) throw new LineError(parsed[0]!.line, error as Error)
+    if (!isEventFault(error)) throw new LineError(parsed[0]!.line, error as Error, parsed.at(-1)!.line)
     // The group was refused as a whole: find the line.
     for (const one of parsed) {
       await recordGroup(log, [one], context).catch((cause) => {

@@ -9,7 +9,7 @@ import { type Context, examples } from './context.ts'
 import type { ShownPart } from './entry-text.ts'
 import { FINDINGS, UsageError } from './exit.ts'
 import { hitJson } from './list.ts'
-import { paint } from './output.ts'
+import { paint, printable } from './output.ts'
 
 /** Most entries of a run that are shown; the rest is for `list` and `export`. */
 const MAX_STEPS = 2000
@@ -109,7 +109,7 @@ async function showEntry(which: number | string, context: Context): Promise<void
     return
   }
   const { describeParts, describeRecord } = await import('./entry-text.ts')
-  const title = paint('bold', `entry ${index} of ${log.origin}`)
+  const title = paint('bold', `entry ${index} of ${printable(log.origin)}`)
   await context.out.write(`${title}\n${describeRecord(record)}${describeParts(parts)}`)
 }
 

@@ -45,7 +45,7 @@ export function auditEntry(
     assurance: 'observed',
     audit,
   } as Omit<AuditRecord, 'observed'>
-  return { id, draft: draftEntry(record, { time: false }), payloads: [], digest: null }
+  return { id, draft: draftEntry(record, { time: false }).draft, payloads: [], digest: null }
 }
 
 /** One batch in the making. Nothing of `position` changes until the batch is committed and {@link finish}ed with. */

@@ -73,12 +73,12 @@ export async function createLog(options: CreateLogOptions = {}): Promise<Created
     throw new IndelibleError('ERR_CONFIG_INVALID', 'epoch length: expected a whole number of seconds')
   }
   if (profile === 'fips') checkFips()
+  const keysDir = options.keysDir === undefined ? null : resolve(options.keysDir)
   const pins = options.pins === undefined ? new Pins() : options.pins
+  refuseExisting(home)
   if (pins?.read(origin)) {
     throw new IndelibleError('ERR_PIN_CONFLICT', `a log ${origin} is remembered on this machine: take another origin`)
   }
-  const keysDir = options.keysDir === undefined ? null : resolve(options.keysDir)
-  refuseExisting(home)
   removeLeftovers(home)
   if (keysDir !== null) {
     removeLeftovers(keysDir)

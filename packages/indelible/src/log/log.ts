@@ -6,7 +6,7 @@ import type { LogKeys } from '../keys/log-keys.ts'
 import { openCheckpoint } from '../note/checkpoint.ts'
 import { formatVkey, signNote } from '../note/signed-note.ts'
 import { formatTlogProof } from '../note/tlog-proof.ts'
-import type { PrivacyPolicy } from '../privacy/policy.ts'
+import type { KeptPart, PrivacyPolicy } from '../privacy/policy.ts'
 import { draftEntry, parseEntry, type ReadRecord } from '../record/entry.ts'
 import { type Assurance, prepareEvent } from '../record/event.ts'
 import { newId } from '../record/id.ts'
@@ -108,9 +108,10 @@ export class Log {
    * `ERR_ID_CONFLICT`, `ERR_OVERLOADED` (retry), `ERR_OUTCOME_UNKNOWN` (retry with the same id), `ERR_HEAD_FORGED`,
    * `ERR_ROLLED_BACK`, `ERR_CLOSED`, `ERR_STORE_…`
    */
-  async record(event: AgentEvent, options?: RecordOptions): Promise<Receipt> {
-    const [receipt] = await this.recordMany([event], options)
-    return receipt!
+  async record(event: AgentEvent, options: RecordOptions = {}): Promise<Receipt> {
+    const item = this.#item(event, options.assurance ?? 'observed')
+    const [place] = await this.#sequencer.append([item])
+    return this.#receipt(item.id, place!)
   }
 
   /** Records events together: all of them, in consecutive entries and in this order, or none. Throws as {@link record}. */
@@ -264,16 +265,20 @@ export class Log {
     const record = { ...rest, schema: ENTRY_SCHEMA, id, time } as Omit<AuditRecord, 'observed'>
     if (kept.length > 0)
       record.parts = Object.fromEntries(kept.map(({ name, commit, mode }) => [name, { commit, mode }]))
-    const draft = draftEntry(record, { time: members.time !== undefined })
-    const stable = () => `${draft.stable}${kept.map((part) => part.stable).join('')}`
+    const { draft, stable } = draftEntry(record, { time: members.time !== undefined })
+    const idGiven = members.id !== undefined
     return {
       id,
-      idGiven: members.id !== undefined,
+      idGiven,
       draft,
-      payloads: kept,
+      payloads: kept.map(({ name, disclosure }) => ({ name, disclosure })),
       // Nobody can rightly hand in again an id that the log has made: an empty digest equals no other.
-      digest: members.id === undefined ? NO_DIGEST : concat(this.#privacyMark, hmacSha256(this.#keys.ids, stable())),
+      digest: idGiven ? this.#digest(stable, kept) : NO_DIGEST,
     }
+  }
+
+  #digest(stable: string, kept: readonly KeptPart[]): Uint8Array {
+    return concat(this.#privacyMark, hmacSha256(this.#keys.ids, stable + kept.map((part) => part.stable).join('')))
   }
 
   #receipt(id: string, { index, leaf, checkpoint, duplicate, uncompared }: Place): Receipt {

@@ -152,7 +152,7 @@ export class Sequencer {
   #enqueue(items: readonly Item[], rotation?: Rotation): Promise<Place[]> {
     let bytes = 0
     for (const { draft, payloads } of items) {
-      bytes += ITEM_BYTES + draft.before.length + draft.after.length
+      bytes += ITEM_BYTES + draft.bytes.length
       for (const { disclosure } of payloads) bytes += disclosure.length
     }
     if (this.#pendingBytes > 0 && this.#pendingBytes + bytes > this.#maxPendingBytes) {
@@ -282,7 +282,7 @@ export class Sequencer {
     const signers: NoteSigner[] = []
     const inBatch = new Map<string, { item: Item; index: number; leaf: Uint8Array }>()
     for (const group of groups) {
-      const outcome = await this.#place(group, known, inBatch, builder)
+      const outcome = isNew(group) ? addAll(group.items, builder) : await this.#place(group, known, inBatch, builder)
       placed.push({ group, outcome })
       if (group.rotation && Array.isArray(outcome)) signers.push(group.rotation.to)
     }
@@ -498,6 +498,15 @@ function readOpened(entry: Uint8Array): { readonly type?: string; readonly audit
 type Outcome = 'committed' | 'refused' | 'unknown'
 
 type Unsigned = Omit<Place, 'checkpoint'>
+
+/** Whether nothing stands in a group's way: ids that the log has made are in no log yet. */
+function isNew({ items, rotation }: Group): boolean {
+  return rotation === undefined && items.every(({ idGiven }) => !idGiven)
+}
+
+function addAll(items: readonly Item[], builder: BatchBuilder): Unsigned[] {
+  return items.map((item) => ({ ...builder.add(item), duplicate: false, uncompared: false }))
+}
 
 interface Attempt {
   readonly batch: Batch | null

@@ -1,5 +1,5 @@
 /** Entries: a record as exactly one byte string, RFC 8785 canonical JSON of at most 65,535 bytes. */
-import { fromUtf8, utf8 } from '../bytes.ts'
+import { concat, fromUtf8, utf8 } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
 import { isId } from './id.ts'
 import { canonicalize, type Json, parseCanonical } from './jcs.ts'
@@ -10,23 +10,30 @@ import { isTime } from './time.ts'
 export const MAX_ENTRY_BYTES = 65_535
 
 /**
- * A record that waits for its `observed` time: the canonical text before and after that member's value. So an entry is
- * encoded once, outside the log's lock, although the log decides within it when the entry was accepted.
+ * A record that waits for its `observed` time: the entry with a gap. So it is encoded once, outside the log's lock, although
+ * the log decides within it when the entry was accepted; and what waits is bytes, not a tree of strings for the collector.
  */
 export interface Draft {
-  readonly before: string
-  readonly after: string
-  /** Canonical text of the members without `observed` and `parts`: what a retry of the same event must repeat. */
-  readonly stable: string
+  /** The entry with {@link GAP} in place of the time. */
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** Where the time goes. */
+  readonly gap: number
 }
+
+/** As long as a time with milliseconds, which is what clocks give. */
+const GAP = '0000-00-00T00:00:00.000Z'
 
 /**
  * @param record without `observed`
  * @param given whether the producer gave `time`; a time that we filled in differs between retries and is no part of `stable`
+ * @returns the draft, and the canonical text of the members without `observed` and `parts`: what a retry must repeat
  * @throws IndelibleError `ERR_ENTRY_TOO_LARGE` naming the largest member, `ERR_JSON_INVALID`
  */
-export function draftEntry(record: Omit<AuditRecord, 'observed'>, given: { readonly time: boolean }): Draft {
-  let before = ''
+export function draftEntry(
+  record: Omit<AuditRecord, 'observed'>,
+  given: { readonly time: boolean },
+): { draft: Draft; stable: string } {
+  let before = '{'
   let after = ''
   let stable = ''
   const members = record as unknown as Record<string, Json>
@@ -36,11 +43,13 @@ export function draftEntry(record: Omit<AuditRecord, 'observed'>, given: { reado
     else after += text
     if (key !== 'parts' && (key !== 'time' || given.time)) stable += text
   }
-  const draft = { before: `{${before}"observed":"`, after: `",${after.slice(0, -1)}}`, stable }
-  // 27 is the longest a time gets. Characters first: a byte count costs a pass over the text.
-  const longest = draft.before.length + draft.after.length + 27
-  if (longest * 3 > MAX_ENTRY_BYTES) checkSize(utf8(draft.before + draft.after).length + 27, members)
-  return draft
+  before += '"observed":"'
+  const text = `${before}${GAP}",${after.slice(0, -1)}}`
+  const bytes = utf8(text)
+  // A time with microseconds is three bytes longer.
+  checkSize(bytes.length + 3, members)
+  const isAscii = bytes.length === text.length
+  return { draft: { bytes, gap: isAscii ? before.length : utf8(before).length }, stable }
 }
 
 function checkSize(bytes: number, members: Record<string, Json>): void {
@@ -57,9 +66,13 @@ function checkSize(bytes: number, members: Record<string, Json>): void {
   )
 }
 
-/** The entry accepted at `observed`. */
-export function sealDraft(draft: Draft, observed: string): Uint8Array<ArrayBuffer> {
-  return utf8(draft.before + observed + draft.after)
+/** The entry accepted at `observed`. Shares its bytes with `draft`, which can be sealed again as long as nothing was hashed. */
+export function sealDraft({ bytes, gap }: Draft, observed: string): Uint8Array<ArrayBuffer> {
+  if (observed.length !== GAP.length) {
+    return concat(bytes.subarray(0, gap), utf8(observed), bytes.subarray(gap + GAP.length))
+  }
+  for (let i = 0; i < GAP.length; i++) bytes[gap + i] = observed.charCodeAt(i)
+  return bytes
 }
 
 /** An entry as read: known members typed, unknown ones kept. */

@@ -6,8 +6,11 @@ const ANY = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d
 
 /** `YYYY-MM-DDTHH:MM:SS.mmmZ` of ms since 1970. */
 export function formatTime(ms: number): string {
-  return new Date(ms).toISOString()
+  // Many events are recorded within one millisecond.
+  if (ms !== last.ms) last = { ms, text: new Date(ms).toISOString() }
+  return last.text
 }
+let last = { ms: 0, text: '1970-01-01T00:00:00.000Z' }
 
 /**
  * Ms since 1970 of a time as entries hold it.

@@ -63,6 +63,8 @@ export interface SqliteOptions {
   readonly readOnly?: boolean
   /** How long an append waits for another process's, ms. Default 30,000. */
   readonly lockTimeoutMs?: number
+  /** Most pages of 4,096 bytes that the database may grow to; an append that needs more is `ERR_STORE_FULL`. Default: no limit. */
+  readonly maxPages?: number
 }
 
 /** Opens one connection to an existing database. */

@@ -38,6 +38,7 @@ class SqliteStore implements LogStore {
   readonly #read: Connection
   readonly #lockTimeoutMs: number
   #queue: Promise<unknown> = Promise.resolve()
+  #closing: Promise<void> | null = null
   #closed = false
 
   constructor(path: string, { readOnly = false, lockTimeoutMs = DEFAULT_LOCK_TIMEOUT_MS }: SqliteOptions) {
@@ -49,7 +50,7 @@ class SqliteStore implements LogStore {
   append(ids: readonly string[], seal: (locked: Locked) => Batch | null | Promise<Batch | null>): Promise<void> {
     return this.#exclusive(async (connection) => {
       const locked = { head: readHead(connection), known: findIds(connection, ids) }
-      const batch = await Promise.try(seal, locked).catch((reason) => Promise.reject(new Refusal(reason)))
+      const batch = await callSeal(seal, locked)
       if (batch === null) return false
       writeBatch(connection, batch)
       return true
@@ -64,7 +65,7 @@ class SqliteStore implements LogStore {
       try {
         if (await work(connection)) connection.exec('COMMIT')
       } catch (error) {
-        throw storeError(error, 'append failed')
+        throw error instanceof Refusal ? error.reason : storeError(error, 'append failed')
       } finally {
         // Also after a failed COMMIT, which leaves the transaction open.
         if (connection.db.isTransaction) connection.exec('ROLLBACK')
@@ -235,12 +236,14 @@ class SqliteStore implements LogStore {
     return erased
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return
-    await this.#queue
-    this.#closed = true
-    this.#read.db.close()
-    this.#write?.db.close()
+  close(): Promise<void> {
+    this.#closing ??= this.#queue.then(() => {
+      this.#closed = true
+      // The writer last: whoever goes last empties the WAL into the database, which a reader may not.
+      this.#read.db.close()
+      this.#write?.db.close()
+    })
+    return this.#closing
   }
 
   #reading<T>(read: (connection: Connection) => T): T {
@@ -250,6 +253,23 @@ class SqliteStore implements LogStore {
     } catch (error) {
       throw storeError(error, 'read failed')
     }
+  }
+}
+
+/** Carries what `seal` threw past the place where errors of SQLite get their codes: it may look like one. */
+class Refusal {
+  readonly reason: unknown
+
+  constructor(reason: unknown) {
+    this.reason = reason
+  }
+}
+
+async function callSeal<T>(seal: (locked: Locked) => T, locked: Locked): Promise<Awaited<T>> {
+  try {
+    return await seal(locked)
+  } catch (reason) {
+    throw new Refusal(reason)
   }
 }
 
@@ -328,7 +348,7 @@ function writeBatch(connection: Connection, batch: Batch): void {
   const { head } = batch
   statement(
     `INSERT INTO head (one, size, frontier, mac, epoch, observed, checkpoint, published, min_index)
-     VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)
+     VALUES (1, ?, ?, ?, ?, ?, ?, ?, 0)
      ON CONFLICT (one) DO UPDATE SET size = excluded.size, frontier = excluded.frontier, mac = excluded.mac,
        epoch = excluded.epoch, observed = excluded.observed, checkpoint = excluded.checkpoint,
        published = excluded.published`,
@@ -340,7 +360,6 @@ function writeBatch(connection: Connection, batch: Batch): void {
     head.observed,
     head.checkpoint,
     head.published,
-    head.minIndex,
   )
   if (batch.publish) {
     statement('INSERT INTO checkpoints (size, note) VALUES (?, ?)').run(head.size, head.checkpoint)

@@ -10,7 +10,7 @@ import type { FindingList } from './report.ts'
 
 /**
  * How many epochs the ratchet walks at once without having seen their seals. Within a log there are none; only the way to
- * where a range begins can be long. A forged number must not cost hours of hashing.
+ * where a range begins, or what a purge has left, can be long. A forged number must not cost hours of hashing.
  */
 const MAX_UNSEALED = 10_000
 const MAX_LEAD = 100_000_000
@@ -29,8 +29,8 @@ export class ChainCheck {
   /** Every epoch below this one is sealed. */
   #sealedTo: number | null
   #observed = ''
-  /** How far the ratchet may go at once. */
-  #reach: number
+  /** Whether entries before the next one were not seen: seals may be among them. */
+  #isAfterGap: boolean
   #sealRun: { readonly size: number; readonly root: string | null; readonly next: number } | null = null
 
   /**
@@ -53,7 +53,7 @@ export class ChainCheck {
     this.#previous = start === 0 ? GENESIS_MAC : previous && macOf(previous)
     this.#epoch = start === 0 ? 0 : previous && epochOf(previous)
     this.#sealedTo = this.#epoch
-    this.#reach = start === 0 ? MAX_UNSEALED : MAX_LEAD
+    this.#isAfterGap = start > 0
   }
 
   /** The clock that `audit.opened` states, for want of one from the verifier's side. */
@@ -68,9 +68,12 @@ export class ChainCheck {
     this.#clock = null
   }
 
-  /** A gap in the entries: the next mac's predecessor is not known. */
+  /** A gap in the entries: the next mac's predecessor is not known, nor what was sealed. */
   missing(): void {
     this.#previous = null
+    this.#sealedTo = null
+    this.#sealRun = null
+    this.#isAfterGap = true
   }
 
   /**
@@ -137,21 +140,22 @@ export class ChainCheck {
       })
       return
     }
-    this.#sealedTo ??= epoch
     this.#epoch = epoch
     if (record?.type === 'audit.epoch.sealed') this.#seals(index, epoch, record.audit ?? {}, root)
-    else if (this.#sealedTo < epoch) {
+    this.#sealedTo ??= epoch
+    if (record?.type !== 'audit.epoch.sealed' && this.#sealedTo < epoch) {
       this.#unsealed(`before entry ${index}`, { index })
       this.#sealedTo = epoch
     }
     const moved = this.#ratchet?.epoch !== epoch && this.#advance(this.#ratchet, epoch)
     if (moved && this.#sealedTo === epoch) this.#sealRatchet = this.#ratchet!.clone()
-    this.#reach = MAX_UNSEALED
+    this.#isAfterGap = false
   }
 
   /** Moves `ratchet` to `epoch`, if that can be. */
   #advance(ratchet: Ratchet | null, epoch: number): ratchet is Ratchet {
-    if (!ratchet || ratchet.epoch > epoch || epoch - ratchet.epoch > this.#reach) return false
+    if (!ratchet || ratchet.epoch > epoch || epoch - ratchet.epoch > (this.#isAfterGap ? MAX_LEAD : MAX_UNSEALED))
+      return false
     ratchet.advance(epoch)
     return true
   }
@@ -171,14 +175,19 @@ export class ChainCheck {
       invalid('has not the members of one')
       return
     }
-    if (first !== this.#sealedTo) {
+    if (first !== (this.#sealedTo ?? first)) {
       invalid(`begins with epoch ${first}, expected ${this.#sealedTo}`)
       return
     }
     if (seals.length === 0) invalid('seals nothing')
     if (first + seals.length > epoch) invalid(`covers epoch ${first + seals.length - 1}, which had not ended`)
     // After a long sleep several seal entries stand in a row; all state the tree before the first of them.
-    const run = this.#sealRun?.next === index ? this.#sealRun : { size: index, root: root && toBase64Url(root) }
+    let run = this.#sealRun
+    if (run?.next !== index) {
+      run = { size: index, root: root && toBase64Url(root), next: index }
+      // The first of them was not seen.
+      if (this.#isAfterGap && size < index) run = { size, root: null, next: index }
+    }
     this.#sealRun = { ...run, next: index + 1 }
     if (size !== run.size) invalid(`is over ${size} entries, expected ${run.size}`)
     if (run.root !== null && stated !== run.root) invalid('states another root than the entries make')

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
-import { onTestFinished } from 'vitest'
+import type { TestContext } from 'vitest'
 
 export const BIN = fileURLToPath(new URL('../../bin/indelible.js', import.meta.url))
 
@@ -28,7 +28,8 @@ export class Sandbox {
   readonly work = this.path('work')
   readonly home = this.path('work/.indelible')
 
-  constructor() {
+  /** @param onTestFinished of the test's own context: tests run at the same time */
+  constructor({ onTestFinished }: Pick<TestContext, 'onTestFinished'>) {
     mkdirSync(this.work)
     mkdirSync(this.path('bin'))
     const shim = this.path('bin/indelible')

@@ -18,7 +18,7 @@ interface Step {
   exitCode: number
 }
 
-export function parseScript(text: string): Step[] {
+function parseScript(text: string): Step[] {
   const steps: Step[] = []
   for (const [i, line] of text.split('\n').entries()) {
     const exit = /^\[exit (\d+)\]$/.exec(line)

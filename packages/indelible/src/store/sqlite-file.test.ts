@@ -1,0 +1,400 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { text } from 'node:stream/consumers'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { utf8 } from '../bytes.ts'
+import { BatchWriter, numbered } from '../testing/batches.ts'
+import { assertHolds, collect, readContents } from '../testing/store-kit.ts'
+import { openSqliteStore, type SqliteOptions } from './sqlite.ts'
+import type { Batch, LogStore } from './store.ts'
+
+let folder = ''
+let path = ''
+const opened: LogStore[] = []
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'indelible-'))
+  path = join(folder, 'log.db')
+})
+
+afterEach(async () => {
+  for (const store of opened.splice(0)) await store.close()
+  await rm(folder, { recursive: true })
+})
+
+function open(options?: SqliteOptions): LogStore {
+  const store = openSqliteStore(path, options)
+  opened.push(store)
+  return store
+}
+
+/** A closed log of one batch. */
+async function filled(count = 300): Promise<Batch> {
+  const store = open()
+  const batch = await new BatchWriter(store).append(numbered('a', count, { payload: true }), { publish: true })
+  await store.close()
+  return batch
+}
+
+/** Does something to the file behind the store's back. */
+function behindItsBack<T>(work: (db: DatabaseSync) => T): T {
+  const db = new DatabaseSync(path)
+  try {
+    return work(db)
+  } finally {
+    db.close()
+  }
+}
+
+const idsOf = (batch: Batch) => batch.ids.map(({ id }) => id)
+const refused = (code: string) => expect.objectContaining({ code })
+
+describe('the file of a sqlite store', () => {
+  it('is readable by its owner alone, with all that SQLite puts beside it', async () => {
+    await new BatchWriter(open()).append(numbered('a', 1))
+    const modes = readdirSync(folder).map((name) => [name, (statSync(join(folder, name)).mode & 0o777).toString(8)])
+    expect(modes.sort()).toEqual([
+      ['log.db', '600'],
+      ['log.db-shm', '600'],
+      ['log.db-wal', '600'],
+    ])
+  })
+
+  it('stands alone once every handle is closed', async () => {
+    const batch = await filled()
+    expect(readdirSync(folder)).toEqual(['log.db'])
+    await assertHolds(open({ readOnly: true }), [batch])
+  })
+
+  it('may be there already, empty', async () => {
+    writeFileSync(path, '')
+    await assertHolds(open(), [])
+  })
+
+  it.each([
+    ['of a newer version', 'PRAGMA user_version = 2'],
+    ['of another application', 'PRAGMA application_id = 1'],
+    ['without its marks', 'PRAGMA application_id = 0; PRAGMA user_version = 0'],
+  ])('is refused if it is %s', async (_, sql) => {
+    const batch = await filled()
+    behindItsBack((db) => db.exec(sql))
+    const bytes = readFileSync(path)
+    expect(() => open()).toThrow(refused('ERR_STORE_VERSION'))
+    expect(() => open({ readOnly: true })).toThrow(refused('ERR_STORE_VERSION'))
+    expect(readFileSync(path).equals(bytes)).toBe(true)
+    behindItsBack((db) => db.exec(`PRAGMA application_id = ${0x494c4f47}; PRAGMA user_version = 1`))
+    await assertHolds(open(), [batch])
+  })
+
+  it.each([
+    ['a table', 'CREATE TABLE entries (idx INTEGER PRIMARY KEY, entry BLOB)'],
+    ['nothing but its mark', 'PRAGMA application_id = 77'],
+  ])('is left as it is if it is somebody else’s, with %s', (_, sql) => {
+    behindItsBack((db) => db.exec(sql))
+    const bytes = readFileSync(path)
+    expect(() => open()).toThrow(refused('ERR_STORE_VERSION'))
+    expect(readFileSync(path).equals(bytes)).toBe(true)
+  })
+
+  it.each([
+    ['text', 'no database\n'.repeat(1000)],
+    ['a short text', 'no'],
+    ['zeros with a wrong header', `SQLite format 4\0${'\0'.repeat(4080)}`],
+  ])('is corrupt if it is no database: %s', (_, content) => {
+    writeFileSync(path, content)
+    for (const readOnly of [false, true]) expect(() => open({ readOnly })).toThrow(refused('ERR_STORE_CORRUPT'))
+    expect(readFileSync(path, 'utf8')).toBe(content)
+  })
+
+  it('is corrupt if its end is cut off', async () => {
+    const batch = await filled()
+    const whole = readFileSync(path)
+    for (const length of [whole.length - 4096, whole.length - 1, whole.length / 2, 8192, 4096, 1000, 100]) {
+      writeFileSync(path, whole)
+      truncateSync(path, length)
+      const read = async () => {
+        const store = open()
+        try {
+          return await readContents(store, idsOf(batch))
+        } finally {
+          await store.close()
+        }
+      }
+      await expect(read(), `cut to ${length} bytes`).rejects.toThrow(refused('ERR_STORE_CORRUPT'))
+    }
+  })
+
+  it('needs a folder that is there', () => {
+    path = join(folder, 'nowhere', 'log.db')
+    expect(() => open()).toThrow(refused('ERR_STORE_FAILED'))
+    expect(existsSync(join(folder, 'nowhere'))).toBe(false)
+  })
+
+  it('is made once by several processes that open it at the same moment', async () => {
+    for (let round = 0; round < 3; round++) {
+      path = join(folder, `${round}.db`)
+      const outcomes = await Promise.all(Array.from({ length: 6 }, (_, i) => openElsewhere(Date.now() + 400, `p${i}`)))
+      expect(outcomes).toEqual(Array(6).fill('appended'))
+      const store = open()
+      expect((await store.head())?.size).toBe(6)
+      expect((await collect(store.entries(0, 10))).length).toBe(6)
+      await store.close()
+    }
+  })
+})
+
+/** Opens the log in another process at a given time, and appends an entry. */
+async function openElsewhere(atMs: number, label: string): Promise<string> {
+  const source = (name: string) => JSON.stringify(new URL(name, import.meta.url).href)
+  const script = `
+    const { openSqliteStore } = await import(${source('./sqlite.ts')})
+    const { BatchWriter, numbered } = await import(${source('../testing/batches.ts')})
+    while (Date.now() < ${atMs});
+    try {
+      const store = openSqliteStore(${JSON.stringify(path)})
+      await new BatchWriter(store).append(numbered(${JSON.stringify(label)}, 1))
+      await store.close()
+      process.stdout.write('appended')
+    } catch (error) {
+      process.stdout.write(String(error.code) + ' ' + error.message)
+    }`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [output] = await Promise.all([text(child.stdout), once(child, 'close')])
+  return output
+}
+
+describe('a sqlite store without the right to write', () => {
+  const writes = (store: LogStore): Promise<unknown>[] => [
+    new BatchWriter(store).append(numbered('b', 1)),
+    store.publish({ size: 1, note: 'note' }),
+    store.purge(256),
+    store.erase([{ index: 1, id: 'a 1', name: 'input' }]),
+  ]
+
+  it('reads, also what others write meanwhile, and writes nothing', async () => {
+    const first = await filled()
+    const store = open({ readOnly: true })
+    for (const write of writes(store)) await expect(write).rejects.toThrow(refused('ERR_STORE_READONLY'))
+    await assertHolds(store, [first])
+    const next = await new BatchWriter(open()).append(numbered('b', 1))
+    await assertHolds(store, [first, next])
+  })
+
+  it('does not make a log', () => {
+    expect(() => open({ readOnly: true })).toThrow(refused('ERR_STORE_FAILED'))
+    expect(readdirSync(folder)).toEqual([])
+  })
+
+  it.each([
+    ['file', () => chmodSync(path, 0o400)],
+    ['folder', () => chmodSync(folder, 0o500)],
+    [
+      'file and folder',
+      () => {
+        chmodSync(path, 0o400)
+        chmodSync(folder, 0o500)
+      },
+    ],
+  ])('says so where the %s forbids it', async (_, forbid) => {
+    const batch = await filled()
+    forbid()
+    await asNobody(async () => {
+      const reader = open({ readOnly: true })
+      await assertHolds(reader, [batch])
+      await reader.close()
+      await expect((async () => Promise.all(writes(open())))()).rejects.toThrow(refused('ERR_STORE_READONLY'))
+    })
+    chmodSync(folder, 0o700)
+  })
+
+  it('says so where it may not make the file', async () => {
+    chmodSync(folder, 0o500)
+    await asNobody(async () => {
+      expect(() => open()).toThrow(refused('ERR_STORE_READONLY'))
+    })
+    chmodSync(folder, 0o700)
+  })
+})
+
+/** Runs `work` without root's right to ignore permissions. */
+async function asNobody(work: () => Promise<void>): Promise<void> {
+  if (process.geteuid?.() !== 0) return work()
+  const NOBODY = 65_534
+  chownSync(folder, NOBODY, NOBODY)
+  for (const name of readdirSync(folder)) chownSync(join(folder, name), NOBODY, NOBODY)
+  process.seteuid!(NOBODY)
+  try {
+    await work()
+  } finally {
+    process.seteuid!(0)
+  }
+}
+
+describe('a sqlite store that is full', () => {
+  it('says so, keeps what it has, and goes on once there is room', async () => {
+    const first = await filled(1000)
+    const pages = statSync(path).size / 4096
+    const store = open({ maxPages: pages + 10 })
+    const writer = new BatchWriter(store)
+    const batches = [first]
+    const fill = async () => {
+      for (let i = 0; ; i++) batches.push(await writer.append(numbered(`b${i}`, 20, { payload: true })))
+    }
+    await expect(fill()).rejects.toThrow(refused('ERR_STORE_FULL'))
+    await expect(writer.append(numbered('too much', 1000))).rejects.toThrow(refused('ERR_STORE_FULL'))
+    await assertHolds(store, batches)
+    expect((await store.findIds(['too much 0'])).size).toBe(0)
+    expect(batches.length).toBeGreaterThan(1)
+
+    await assertHolds(open(), batches)
+    const roomier = new BatchWriter(open({ maxPages: pages + 1000 }))
+    batches.push(await roomier.append(numbered('c', 300, { payload: true })))
+    await assertHolds(store, batches)
+
+    await store.purge(512)
+    const { from } = await writer.append(numbered('d', 20, { payload: true }))
+    expect((await store.head())?.size).toBe(from + 20)
+  })
+})
+
+describe('the triggers of a sqlite store', () => {
+  it.each([
+    "UPDATE entries SET entry = x'00' WHERE idx = 3",
+    'UPDATE entries SET epoch = 9',
+    'DELETE FROM entries WHERE idx = 299',
+    'DELETE FROM entries WHERE idx >= 0',
+    "UPDATE tiles SET hashes = x'00'",
+    'DELETE FROM tiles',
+    "UPDATE checkpoints SET note = 'another'",
+    'DELETE FROM checkpoints',
+    'DELETE FROM ids',
+    'DELETE FROM head',
+    'UPDATE head SET min_index = min_index - 1',
+    "REPLACE INTO entries SELECT idx, x'00', leaf, mac, epoch FROM entries",
+    "REPLACE INTO tiles SELECT level, tile, root, x'00' FROM tiles",
+    "REPLACE INTO checkpoints SELECT size, 'another' FROM checkpoints",
+    'REPLACE INTO ids SELECT id, idx + 1, digest FROM ids',
+    'REPLACE INTO head SELECT one, size, frontier, mac, epoch, observed, checkpoint, published, 0 FROM head',
+    "UPDATE ids SET id = id || 'x'",
+    'UPDATE ids SET idx = idx + 1',
+    'INSERT INTO head SELECT 2, size, frontier, mac, epoch, observed, checkpoint, published, min_index FROM head',
+  ])('refuse %s', async (sql) => {
+    const batch = await filled(600)
+    const store = open()
+    await store.purge(256)
+    const before = await readContents(store, idsOf(batch))
+    behindItsBack((db) => expect(() => db.exec(sql)).toThrow(/append-only|only rises|constraint/))
+    expect(await readContents(store, idsOf(batch))).toEqual(before)
+  })
+
+  it('allow what lies below min_index to go', async () => {
+    await filled(600)
+    behindItsBack((db) => db.exec('UPDATE head SET min_index = 256; DELETE FROM entries WHERE idx < 256'))
+    expect(() => behindItsBack((db) => db.exec('DELETE FROM entries WHERE idx < 257'))).toThrow(/append-only/)
+  })
+})
+
+describe('a sqlite store whose rows are gone', () => {
+  it('leaves them out, and finds their leaf hashes in full tiles', async () => {
+    const batch = await filled(600)
+    behindItsBack((db) => {
+      db.exec('DROP TRIGGER entries_no_delete; DELETE FROM entries WHERE idx IN (7, 299, 580)')
+      db.exec('DROP TRIGGER tiles_no_delete; DELETE FROM tiles WHERE tile = 1')
+    })
+    const store = open()
+    const rows = await collect(store.entries(0, 600))
+    expect(rows.length).toBe(597)
+    expect(rows.map(({ index }) => index)).toEqual(rows.map(({ index }) => index).toSorted((a, b) => a - b))
+    expect(await store.leaves(0, 256)).toEqual(batch.leaves.slice(0, 256).map((leaf) => new Uint8Array(leaf)))
+    await expect(store.leaves(256, 300)).rejects.toThrow(RangeError)
+    await expect(store.leaves(512, 600)).rejects.toThrow(RangeError)
+    await expect(store.tileRoots(0, 0, 2)).rejects.toThrow(RangeError)
+    expect(await store.tile(0, 1)).toBe(null)
+  })
+})
+
+describe('a sqlite store that somebody else has locked', () => {
+  it('gives up in time, and never stops the event loop', async () => {
+    const batch = await filled()
+    const store = open({ lockTimeoutMs: 100 })
+    await behindItsBack(async (db) => {
+      db.exec('BEGIN IMMEDIATE')
+      let turns = 0
+      let waiting = true
+      const turn = () => {
+        turns++
+        if (waiting) setImmediate(turn)
+      }
+      turn()
+      const calls = [
+        new BatchWriter(store).append(numbered('b', 1)),
+        store.publish({ size: 1, note: 'note' }),
+        store.purge(256),
+        store.erase([{ index: 1, id: 'a 1', name: 'input' }]),
+      ]
+      for (const outcome of await Promise.allSettled(calls)) {
+        expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'ERR_STORE_BUSY' } })
+      }
+      waiting = false
+      expect(turns).toBeGreaterThan(10)
+      await assertHolds(store, [batch])
+      db.exec('ROLLBACK')
+    })
+    await assertHolds(store, [batch, await new BatchWriter(store).append(numbered('c', 1))])
+  })
+})
+
+describe('what a sqlite store has let go', () => {
+  const secrets = (i: number) => [`secret ${i} of a short part`, `secret ${i} of a long part ${'x'.repeat(20_000)}`]
+  const specs = numbered('a', 600).map((spec, i) => {
+    const [short, long] = secrets(i)
+    return {
+      ...spec,
+      entry: `secret ${i} entry`,
+      digest: utf8(`secret ${i} digest`),
+      payloads: { short: short!, long: long! },
+    }
+  })
+  const inFiles = (secret: string) =>
+    readdirSync(folder).some((name) => readFileSync(join(folder, name)).includes(Buffer.from(secret)))
+
+  it('is in none of its files after an erasure', async () => {
+    const store = open()
+    await new BatchWriter(store).append(specs)
+    await store.erase(
+      [17, 300, 599].flatMap((index) => ['short', 'long'].map((name) => ({ index, id: `a ${index}`, name }))),
+    )
+    await store.close()
+    for (const index of [17, 300, 599]) {
+      for (const what of ['of a short', 'of a long', 'digest']) expect(inFiles(`secret ${index} ${what}`)).toBe(false)
+      expect(inFiles(`secret ${index} entry`)).toBe(true)
+    }
+    expect(inFiles('secret 18 of a long')).toBe(true)
+    expect(inFiles('secret 18 digest')).toBe(true)
+  })
+
+  it('is in none of its files after a purge', async () => {
+    const store = open()
+    await new BatchWriter(store).append(specs)
+    await store.purge(256)
+    await store.close()
+    for (let index = 0; index < 256; index++) {
+      for (const what of ['of a short', 'of a long', 'entry']) expect(inFiles(`secret ${index} ${what}`)).toBe(false)
+    }
+    expect(inFiles('secret 256 entry')).toBe(true)
+  })
+})
