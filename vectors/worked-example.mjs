@@ -54,7 +54,11 @@ async function signerOf(seed) {
   return { skey, signer: signerFromSkey(skey) }
 }
 
-const idAt = (time, first) => formatId(Date.parse(time), Uint8Array.from({ length: 10 }, (_, i) => first + i))
+const idAt = (time, first) =>
+  formatId(
+    Date.parse(time),
+    Uint8Array.from({ length: 10 }, (_, i) => first + i),
+  )
 
 /** The example, as the value of the JSON file. */
 export async function workedExample() {
@@ -124,7 +128,10 @@ export async function workedExample() {
     mac_id: toBase64Url(macId),
     software: 'indelible/0.1.0',
   }
-  await append({ ...system, id: idAt(START, 0xa0), time: START, observed: START, type: 'audit.opened', audit: opened }, 0)
+  await append(
+    { ...system, id: idAt(START, 0xa0), time: START, observed: START, type: 'audit.opened', audit: opened },
+    0,
+  )
 
   const time = '2026-01-01T00:20:00.250Z'
   const id = idAt(time, 0xb0)
@@ -173,7 +180,8 @@ export async function workedExample() {
   })
   return {
     description: 'A log of three entries under fixed keys; docs/format.md walks through it.',
-    provenance: 'Own output, made by vectors/worked-example.mjs and checked by verifyLog and checkProof. The keys are public.',
+    provenance:
+      'Own output, made by vectors/worked-example.mjs and checked by verifyLog and checkProof. The keys are public.',
     origin: ORIGIN,
     keys: {
       seed: toHex(SEED),

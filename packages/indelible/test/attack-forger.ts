@@ -50,7 +50,8 @@ export class Forger {
   append(members: Members): number {
     const last = this.rows().at(-1)!
     const index = last.idx + 1
-    const record = { ...this.record(last.idx), ...members }
+    const { parts: _, ...rest } = this.record(last.idx)
+    const record = { ...rest, ...members }
     this.db
       .prepare('INSERT INTO entries VALUES (?, ?, ?, ?, ?)')
       .run(index, utf8(canonicalize(record)), new Uint8Array(32), new Uint8Array(32), last.epoch)
@@ -115,12 +116,18 @@ export class Forger {
    * oldest one.
    */
   reseal(ratchet: Ratchet): this {
+    return this.resealAfter(-1, ratchet)
+  }
+
+  /** As {@link reseal}, for seals after entry `index`. */
+  resealAfter(index: number, ratchet: Ratchet): this {
     let run = { next: -1, size: 0, root: '' }
-    for (const { idx } of this.rows()) {
+    for (const { idx, entry } of this.rows()) {
+      if (!fromUtf8(entry).includes('"type":"audit.epoch.sealed"')) continue
       const record = this.record(idx)
-      if (record.type !== 'audit.epoch.sealed') continue
       if (run.next !== idx) run = { next: idx, size: idx, root: toBase64Url(this.#tree(idx).frontier.root()) }
       run.next++
+      if (idx <= index) continue
       const { first_epoch: first, seals } = record.audit as { first_epoch: number; seals: string[] }
       const audit = {
         ...record.audit,

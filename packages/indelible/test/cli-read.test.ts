@@ -51,6 +51,22 @@ describe.concurrent('indelible check', () => {
   })
 })
 
+describe.concurrent('indelible prove', () => {
+  it('gives out nothing that it has not checked', async (test) => {
+    const box = new Sandbox(test)
+    await box.makeLog(9)
+    box.tamper('UPDATE entries SET entry = (SELECT entry FROM entries WHERE idx = 3) WHERE idx = 4')
+    const refused = await box.indelible(['prove', '4'])
+    expect(refused).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('ERR_PROOF_INVALID') })
+    expect(readdirSync(box.work)).toEqual(['.indelible'])
+    box.tamper('DELETE FROM entries WHERE idx = 4')
+    for (const command of ['prove', 'show']) {
+      const missing = await box.indelible([command, '4'])
+      expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining('entry 4 is missing') })
+    }
+  })
+})
+
 describe.concurrent('indelible show', () => {
   it('prints the record verbatim and what is disclosed, as JSON', async (test) => {
     const box = new Sandbox(test)

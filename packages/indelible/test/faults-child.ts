@@ -1,5 +1,5 @@
 /** What a test does in a process of its own, because it is going to be killed, or because there have to be several. */
-import { chmodSync, writeSync } from 'node:fs'
+import { chmodSync, existsSync, writeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { loadConfig } from '../src/config/config.ts'
 import { FileKeys } from '../src/keys/file-keys.ts'
@@ -136,7 +136,11 @@ async function readOnly(): Promise<void> {
   } catch (error) {
     say(`code ${(error as { code?: string }).code}`)
   }
-  chmodSync(`${options.home}/log.db`, 0o600)
+  // SQLite gave the files beside it the same mode.
+  for (const suffix of ['', '-wal', '-shm']) {
+    const path = `${options.home}/log.db${suffix}`
+    if (existsSync(path)) chmodSync(path, 0o600)
+  }
   const last = await openLog(options)
   say(`second ${(await last.record(event('after'))).index}`)
   await last.close()

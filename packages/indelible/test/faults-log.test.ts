@@ -1,6 +1,7 @@
 /** Retries, clocks, pressure and endings. */
 import { describe, expect, it, vi } from 'vitest'
 import { MemoryKeys } from '../src/keys/memory-keys.ts'
+import { auditEntry } from '../src/log/batch.ts'
 import { writeFirstEntry } from '../src/log/home.ts'
 import type { Log } from '../src/log/log.ts'
 import { Sequencer } from '../src/log/sequencer.ts'
@@ -106,13 +107,7 @@ describe('an id that comes again', () => {
   it('in the first call of a log is a conflict too', async () => {
     const keys = new MemoryKeys('faults.example/log', { clock: { startMs: Date.now() - 5, seconds: 3600 } })
     const sequencer = new Sequencer(new MemoryStore(), keys)
-    const item = {
-      id: newId(0),
-      idGiven: true,
-      draft: { before: '{', after: '}', stable: '' },
-      payloads: [],
-      digest: null,
-    }
+    const item = { ...auditEntry('audit.verified', Date.now(), {}), idGiven: true }
     expect(await rejection(sequencer.append([item, item]))).toMatchObject({ code: 'ERR_ID_CONFLICT' })
     expect(await sequencer.append([])).toEqual([])
   })
@@ -386,12 +381,10 @@ describe('open', () => {
     const sequencer = new Sequencer(inner, keys)
     const half: Record<string, unknown> = {}
     for (let size = 1; size < SIZE; ) {
-      const items = Array.from({ length: Math.min(9973, SIZE - size) }, () => {
-        const id = newId(startMs)
-        const before = `{"actor":{"id":"a","type":"agent"},"assurance":"observed","id":"${id}","observed":"`
-        const after = `","outcome":"unknown","schema":"indelible/entry@1","time":"2026-01-01T00:00:00.000Z","type":"x.test"}`
-        return { id, idGiven: false, draft: { before, after, stable: '' }, payloads: [], digest: null }
-      })
+      const items = Array.from({ length: Math.min(9973, SIZE - size) }, () => ({
+        ...auditEntry('audit.verified', startMs, {}),
+        idGiven: false,
+      }))
       await sequencer.append(items)
       size += items.length
       if (!half.remembered && size > SIZE / 3) half.remembered = keys.remembered()

@@ -4,7 +4,7 @@
  */
 import { parseDisclosure } from '../record/disclosure.ts'
 import type { ReadRecord } from '../record/entry.ts'
-import { type ExportedEntry, ExportedEntries, type Exporter, hasPart, TextSink } from './exporter.ts'
+import { ExportedEntries, type ExportedEntry, type Exporter, hasPart, TextSink } from './exporter.ts'
 
 /** An entry that somebody else wrote may hold anything where a number or a text should be. */
 type Cell = unknown

@@ -1,10 +1,11 @@
 /** What every export format has in common: where entries come from, and which of their parts go along. */
 import { IndelibleError } from '../errors.ts'
+import type { EntryFilter } from '../query/filter.ts'
+import type { QueryEngine, QueryHit } from '../query/query.ts'
+import { checkDisclosure } from '../record/disclosure.ts'
 import type { ReadRecord } from '../record/entry.ts'
 import { PART_NAME } from '../record/schema.ts'
 import type { LogStore } from '../store/store.ts'
-import type { EntryFilter } from '../query/filter.ts'
-import type { QueryEngine, QueryHit } from '../query/query.ts'
 
 export interface ExportSource {
   readonly store: LogStore
@@ -45,7 +46,8 @@ export interface Exporter {
    * Writes what `source` asks for. What went to the sink before this throws is no export: throw it away.
    *
    * @throws IndelibleError `ERR_EXPORT_INVALID` if the source does not fit the format, `ERR_EXPORT_TOO_LARGE`,
-   * `ERR_FILTER_INVALID`, `ERR_ENTRY_INVALID` for an entry of the log that cannot be read, and what the store throws
+   * `ERR_FILTER_INVALID`, `ERR_ENTRY_INVALID` and `ERR_DISCLOSURE_INVALID` for what of the log cannot be read or is not what was
+   * recorded, and what the store throws
    */
   write(source: ExportSource, sink: Sink): Promise<ExportSummary>
 }
@@ -103,11 +105,11 @@ export class ExportedEntries {
   }
 
   async #disclosures({ index, record }: QueryHit): Promise<ReadonlyMap<string, string | null>> {
-    const { store, disclose } = this.#source
+    const { disclose } = this.#source
     const found = new Map<string, string | null>()
     for (const name of disclose) {
       if (!hasPart(record, name) || found.has(name)) continue
-      const disclosure = await store.payload(index, name)
+      const disclosure = await readDisclosure(this.#source, index, record, name)
       found.set(name, disclosure)
       if (disclosure === null) this.gone++
       else this.disclosed++
@@ -118,6 +120,27 @@ export class ExportedEntries {
   summary(size: number | null): ExportSummary {
     return { entries: this.entries, disclosed: this.disclosed, gone: this.gone, size }
   }
+}
+
+/**
+ * The disclosure of a part that the entry commits to, checked; `null` if it is gone from the log.
+ * @throws IndelibleError `ERR_DISCLOSURE_INVALID` if the store has another one: an export must not pass that on
+ */
+export async function readDisclosure(
+  { store, origin }: Pick<ExportSource, 'store' | 'origin'>,
+  index: number,
+  { id, parts }: ReadRecord,
+  name: string,
+): Promise<string | null> {
+  const disclosure = await store.payload(index, name)
+  if (disclosure === null) return null
+  try {
+    checkDisclosure(disclosure, { commit: parts![name]!.commit, origin, id, name })
+  } catch (cause) {
+    const message = `entry ${index}: the store has another disclosure than the one committed to; verify the log`
+    throw new IndelibleError('ERR_DISCLOSURE_INVALID', message, { cause })
+  }
+  return disclosure
 }
 
 export function hasPart(record: ReadRecord, name: string): boolean {

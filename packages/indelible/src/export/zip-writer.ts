@@ -27,7 +27,7 @@ class WholeFile extends ZipPassThrough {
   }
 
   protected override process(chunk: Uint8Array, final: boolean): void {
-    this.ondata(null, this.compression === 8 ? deflateSync(chunk) : chunk, final)
+    this.ondata(null, this.compression === 8 ? deflateSync(chunk) : (chunk as Uint8Array<ArrayBuffer>), final)
   }
 }
 
@@ -58,7 +58,8 @@ export class ZipWriter {
     if (bytes.length > MAX_FILE_BYTES) {
       throw tooLarge(`${path} has ${bytes.length} bytes, a file of a bundle at most ${MAX_FILE_BYTES}: disclose less`)
     }
-    if (this.files.length + 1 >= MAX_FILES) throw tooLarge(`a bundle has fewer than ${MAX_FILES} files: narrow the filter`)
+    if (this.files.length + 1 >= MAX_FILES)
+      throw tooLarge(`a bundle has fewer than ${MAX_FILES} files: narrow the filter`)
     const sha256 = createHash('sha256').update(bytes).digest('hex')
     this.files.push({ path, bytes: bytes.length, sha256 })
     const file = new WholeFile(path, this.#mtimeMs, options.deflate ?? true)

@@ -390,7 +390,7 @@ function token(word: string): string {
 
 function open(path: string): DatabaseSync {
   if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
-  const db = connect(path, false)
+  const db = connect(path, {})
   try {
     // Losing the last transactions of an index to a crash costs only their time.
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')

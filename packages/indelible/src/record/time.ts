@@ -1,7 +1,7 @@
 /** RFC 3339 times. Entries hold them in UTC with `Z` and three or six digits, so that equal instants have few spellings. */
 import { IndelibleError } from '../errors.ts'
 
-const UTC = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{3})(\d{3})?Z$/
+const UTC = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\d{3})?Z$/
 const ANY = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)$/
 
 /** `YYYY-MM-DDTHH:MM:SS.mmmZ` of ms since 1970. */
@@ -17,23 +17,38 @@ let last = { ms: 0, text: '1970-01-01T00:00:00.000Z' }
  * @throws IndelibleError `ERR_ENTRY_INVALID` if it has another form or is no instant of the calendar
  */
 export function parseTime(text: string): number {
-  const match = UTC.exec(text)
-  // Date.parse rolls 30 February over into March without a word; the round trip does not.
-  const ms = match ? Date.parse(`${text.slice(0, 23)}Z`) : Number.NaN
-  if (Number.isNaN(ms) || !new Date(ms).toISOString().startsWith(text.slice(0, 23))) {
+  const ms = msOf(text)
+  if (ms === null) {
     throw new IndelibleError('ERR_ENTRY_INVALID', 'not a time of the form YYYY-MM-DDTHH:MM:SS.mmm[mmm]Z')
   }
   return ms
 }
 
+/** By hand, because a verifier reads two times an entry: `Date.parse` and the round trip that it needs take ten times as long. */
+function msOf(text: string): number | null {
+  if (!UTC.test(text)) return null
+  const [year, month, day] = [digits(text, 0, 4), digits(text, 5, 2), digits(text, 8, 2)]
+  const [hour, minute, second] = [digits(text, 11, 2), digits(text, 14, 2), digits(text, 17, 2)]
+  const isLeap = (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0
+  const days = month === 2 && isLeap ? 29 : DAYS[month]
+  if (days === undefined || day < 1 || day > days || hour > 23 || minute > 59 || second > 59) return null
+  // Date.UTC takes years before 100 for those of the twentieth century; 400 years are the same days again.
+  const ms = Date.UTC(year + 400, month - 1, day, hour, minute, second, digits(text, 20, 3))
+  return ms - MS_OF_400_YEARS
+}
+
+const DAYS = [undefined, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+const MS_OF_400_YEARS = 146_097 * 86_400_000
+
+function digits(text: string, start: number, length: number): number {
+  let value = 0
+  for (let i = start; i < start + length; i++) value = value * 10 + text.charCodeAt(i) - 48
+  return value
+}
+
 /** Whether {@link parseTime} takes `text`. */
 export function isTime(text: string): boolean {
-  try {
-    parseTime(text)
-    return true
-  } catch {
-    return false
-  }
+  return msOf(text) !== null
 }
 
 /**

@@ -60,6 +60,16 @@ function behindItsBack<T>(work: (db: DatabaseSync) => T): T {
   }
 }
 
+/** One call of each method that writes. */
+function writes(store: LogStore): Promise<unknown>[] {
+  return [
+    new BatchWriter(store).append(numbered('b', 1)),
+    store.publish({ size: 1, note: 'note' }),
+    store.purge(256),
+    store.erase([{ index: 1, id: 'a 1', name: 'input' }]),
+  ]
+}
+
 const idsOf = (batch: Batch) => batch.ids.map(({ id }) => id)
 const refused = (code: string) => expect.objectContaining({ code })
 
@@ -123,13 +133,13 @@ describe('the file of a sqlite store', () => {
   it('is corrupt if its end is cut off', async () => {
     const batch = await filled()
     const whole = readFileSync(path)
-    for (const length of [whole.length - 4096, whole.length - 1, whole.length / 2, 8192, 4096, 1000, 100]) {
+    for (const length of [whole.length - 4096, whole.length - 4000, 40_000, 8192, 4096, 4095, 1000, 100]) {
       writeFileSync(path, whole)
       truncateSync(path, length)
       const read = async () => {
         const store = open()
         try {
-          return await readContents(store, idsOf(batch))
+          await readContents(store, idsOf(batch))
         } finally {
           await store.close()
         }
@@ -178,13 +188,6 @@ async function openElsewhere(atMs: number, label: string): Promise<string> {
 }
 
 describe('a sqlite store without the right to write', () => {
-  const writes = (store: LogStore): Promise<unknown>[] => [
-    new BatchWriter(store).append(numbered('b', 1)),
-    store.publish({ size: 1, note: 'note' }),
-    store.purge(256),
-    store.erase([{ index: 1, id: 'a 1', name: 'input' }]),
-  ]
-
   it('reads, also what others write meanwhile, and writes nothing', async () => {
     const first = await filled()
     const store = open({ readOnly: true })
@@ -200,47 +203,59 @@ describe('a sqlite store without the right to write', () => {
   })
 
   it.each([
-    ['file', () => chmodSync(path, 0o400)],
-    ['folder', () => chmodSync(folder, 0o500)],
-    [
-      'file and folder',
-      () => {
-        chmodSync(path, 0o400)
-        chmodSync(folder, 0o500)
-      },
-    ],
-  ])('says so where the %s forbids it', async (_, forbid) => {
+    { what: 'file', modes: [0o400, 0o700] },
+    { what: 'folder', modes: [0o600, 0o500] },
+    { what: 'file and folder', modes: [0o400, 0o500] },
+  ])('reads, and refuses to write, where the $what forbids it', async ({ modes }) => {
     const batch = await filled()
-    forbid()
-    await asNobody(async () => {
+    await asNobody(modes, async () => {
       const reader = open({ readOnly: true })
       await assertHolds(reader, [batch])
       await reader.close()
-      await expect((async () => Promise.all(writes(open())))()).rejects.toThrow(refused('ERR_STORE_READONLY'))
+      const attempts = async () => Promise.all(writes(open()))
+      await expect(attempts()).rejects.toThrow(refused('ERR_STORE_READONLY'))
     })
-    chmodSync(folder, 0o700)
+  })
+
+  it('does not read past a WAL that it cannot apply', async () => {
+    const store = open()
+    const writer = new BatchWriter(store)
+    await writer.append(numbered('a', 3))
+    const [database, wal] = [readFileSync(path), readFileSync(`${path}-wal`)]
+    await store.close()
+    writeFileSync(path, database)
+    writeFileSync(`${path}-wal`, wal)
+    await asNobody([0o400, 0o500], async () => {
+      expect(() => open({ readOnly: true })).toThrow(refused('ERR_STORE_READONLY'))
+    })
+    expect((await open({ readOnly: true }).head())?.size).toBe(3)
   })
 
   it('says so where it may not make the file', async () => {
-    chmodSync(folder, 0o500)
-    await asNobody(async () => {
+    await asNobody([0, 0o500], async () => {
       expect(() => open()).toThrow(refused('ERR_STORE_READONLY'))
     })
-    chmodSync(folder, 0o700)
   })
 })
 
-/** Runs `work` without root's right to ignore permissions. */
-async function asNobody(work: () => Promise<void>): Promise<void> {
-  if (process.geteuid?.() !== 0) return work()
+/** Runs `work` with these modes of the files and their folder, and without root's right to ignore them. */
+async function asNobody([fileMode, folderMode]: number[], work: () => Promise<void>): Promise<void> {
   const NOBODY = 65_534
-  chownSync(folder, NOBODY, NOBODY)
-  for (const name of readdirSync(folder)) chownSync(join(folder, name), NOBODY, NOBODY)
-  process.seteuid!(NOBODY)
+  const isRoot = process.geteuid?.() === 0
+  for (const file of readdirSync(folder).map((name) => join(folder, name))) {
+    chmodSync(file, fileMode!)
+    if (isRoot) chownSync(file, NOBODY, NOBODY)
+  }
+  chmodSync(folder, folderMode!)
+  if (isRoot) {
+    chownSync(folder, NOBODY, NOBODY)
+    process.seteuid!(NOBODY)
+  }
   try {
     await work()
   } finally {
-    process.seteuid!(0)
+    if (isRoot) process.seteuid!(0)
+    chmodSync(folder, 0o700)
   }
 }
 
@@ -252,7 +267,7 @@ describe('a sqlite store that is full', () => {
     const writer = new BatchWriter(store)
     const batches = [first]
     const fill = async () => {
-      for (let i = 0; ; i++) batches.push(await writer.append(numbered(`b${i}`, 20, { payload: true })))
+      for (let i = 0; i < 1000; i++) batches.push(await writer.append(numbered(`b${i}`, 20, { payload: true })))
     }
     await expect(fill()).rejects.toThrow(refused('ERR_STORE_FULL'))
     await expect(writer.append(numbered('too much', 1000))).rejects.toThrow(refused('ERR_STORE_FULL'))
@@ -273,7 +288,7 @@ describe('a sqlite store that is full', () => {
 
 describe('the triggers of a sqlite store', () => {
   it.each([
-    "UPDATE entries SET entry = x'00' WHERE idx = 3",
+    "UPDATE entries SET entry = x'00' WHERE idx = 300",
     'UPDATE entries SET epoch = 9',
     'DELETE FROM entries WHERE idx = 299',
     'DELETE FROM entries WHERE idx >= 0',
@@ -284,13 +299,9 @@ describe('the triggers of a sqlite store', () => {
     'DELETE FROM ids',
     'DELETE FROM head',
     'UPDATE head SET min_index = min_index - 1',
-    "REPLACE INTO entries SELECT idx, x'00', leaf, mac, epoch FROM entries",
-    "REPLACE INTO tiles SELECT level, tile, root, x'00' FROM tiles",
-    "REPLACE INTO checkpoints SELECT size, 'another' FROM checkpoints",
-    'REPLACE INTO ids SELECT id, idx + 1, digest FROM ids',
-    'REPLACE INTO head SELECT one, size, frontier, mac, epoch, observed, checkpoint, published, 0 FROM head',
     "UPDATE ids SET id = id || 'x'",
     'UPDATE ids SET idx = idx + 1',
+    "UPDATE ids SET digest = x'00'",
     'INSERT INTO head SELECT 2, size, frontier, mac, epoch, observed, checkpoint, published, min_index FROM head',
   ])('refuse %s', async (sql) => {
     const batch = await filled(600)
@@ -331,29 +342,22 @@ describe('a sqlite store that somebody else has locked', () => {
   it('gives up in time, and never stops the event loop', async () => {
     const batch = await filled()
     const store = open({ lockTimeoutMs: 100 })
-    await behindItsBack(async (db) => {
-      db.exec('BEGIN IMMEDIATE')
-      let turns = 0
-      let waiting = true
-      const turn = () => {
-        turns++
-        if (waiting) setImmediate(turn)
-      }
-      turn()
-      const calls = [
-        new BatchWriter(store).append(numbered('b', 1)),
-        store.publish({ size: 1, note: 'note' }),
-        store.purge(256),
-        store.erase([{ index: 1, id: 'a 1', name: 'input' }]),
-      ]
-      for (const outcome of await Promise.allSettled(calls)) {
-        expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'ERR_STORE_BUSY' } })
-      }
-      waiting = false
-      expect(turns).toBeGreaterThan(10)
-      await assertHolds(store, [batch])
-      db.exec('ROLLBACK')
-    })
+    const other = new DatabaseSync(path)
+    other.exec('BEGIN IMMEDIATE')
+    let turns = 0
+    let waiting = true
+    const turn = () => {
+      turns++
+      if (waiting) setImmediate(turn)
+    }
+    turn()
+    for (const outcome of await Promise.allSettled(writes(store))) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'ERR_STORE_BUSY' } })
+    }
+    waiting = false
+    expect(turns).toBeGreaterThan(10)
+    await assertHolds(store, [batch])
+    other.close()
     await assertHolds(store, [batch, await new BatchWriter(store).append(numbered('c', 1))])
   })
 })
@@ -369,8 +373,10 @@ describe('what a sqlite store has let go', () => {
       payloads: { short: short!, long: long! },
     }
   })
-  const inFiles = (secret: string) =>
-    readdirSync(folder).some((name) => readFileSync(join(folder, name)).includes(Buffer.from(secret)))
+  const files = () => {
+    const contents = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1'))
+    return (secret: string) => contents.some((content) => content.includes(secret))
+  }
 
   it('is in none of its files after an erasure', async () => {
     const store = open()
@@ -379,6 +385,7 @@ describe('what a sqlite store has let go', () => {
       [17, 300, 599].flatMap((index) => ['short', 'long'].map((name) => ({ index, id: `a ${index}`, name }))),
     )
     await store.close()
+    const inFiles = files()
     for (const index of [17, 300, 599]) {
       for (const what of ['of a short', 'of a long', 'digest']) expect(inFiles(`secret ${index} ${what}`)).toBe(false)
       expect(inFiles(`secret ${index} entry`)).toBe(true)
@@ -392,6 +399,7 @@ describe('what a sqlite store has let go', () => {
     await new BatchWriter(store).append(specs)
     await store.purge(256)
     await store.close()
+    const inFiles = files()
     for (let index = 0; index < 256; index++) {
       for (const what of ['of a short', 'of a long', 'entry']) expect(inFiles(`secret ${index} ${what}`)).toBe(false)
     }

@@ -1,6 +1,7 @@
 /** The SQLite file: its tables, how it is opened, and what its errors mean. */
 import { closeSync, existsSync, openSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
 import { IndelibleError, type IndelibleErrorCode } from '../errors.ts'
 
 /** Version of the tables below, in `PRAGMA user_version`. */
@@ -36,6 +37,10 @@ const SCHEMA = `
   CREATE TRIGGER tiles_no_delete BEFORE DELETE ON tiles BEGIN SELECT RAISE(ABORT, 'append-only'); END;
   CREATE TRIGGER checkpoints_no_update BEFORE UPDATE ON checkpoints BEGIN SELECT RAISE(ABORT, 'append-only'); END;
   CREATE TRIGGER checkpoints_no_delete BEFORE DELETE ON checkpoints BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+  -- Of an id, only the digest may change: it is erased.
+  CREATE TRIGGER ids_no_update BEFORE UPDATE ON ids
+    WHEN new.id IS NOT old.id OR new.idx IS NOT old.idx OR new.digest IS NOT NULL
+    BEGIN SELECT RAISE(ABORT, 'append-only'); END;
   CREATE TRIGGER ids_no_delete BEFORE DELETE ON ids BEGIN SELECT RAISE(ABORT, 'append-only'); END;
   CREATE TRIGGER head_no_delete BEFORE DELETE ON head BEGIN SELECT RAISE(ABORT, 'append-only'); END;
   CREATE TRIGGER head_min_index BEFORE UPDATE OF min_index ON head
@@ -68,14 +73,32 @@ export interface SqliteOptions {
 }
 
 /** Opens one connection to an existing database. */
-export function connect(path: string, readOnly: boolean): DatabaseSync {
+export function connect(path: string, options: SqliteOptions): DatabaseSync {
   try {
-    const db = new sqlite.DatabaseSync(path, { readOnly, timeout: 5000 })
-    // Erased disclosures must not survive in free pages.
-    db.exec('PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF')
-    return db
+    return openConnection(path, options)
+  } catch (error) {
+    const isUnopenedLog = options.readOnly && resultCode(error) === 8 && !existsSync(`${path}-wal`)
+    if (!isUnopenedLog) throw storeError(error, 'cannot open the database')
+  }
+  // A folder where nothing can be made, such as a read-only medium, has no place for the files that WAL readers share.
+  // Without a WAL the database is complete, and can be read as a file that nobody changes.
+  try {
+    return openConnection(new URL(`${pathToFileURL(path).href}?immutable=1`), options)
   } catch (error) {
     throw storeError(error, 'cannot open the database')
+  }
+}
+
+function openConnection(path: string | URL, { readOnly = false, maxPages }: SqliteOptions): DatabaseSync {
+  const db = new sqlite.DatabaseSync(path, { readOnly, timeout: 5000 })
+  try {
+    // Erased disclosures must not survive in free pages.
+    db.exec('PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF')
+    if (maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${maxPages}`)
+    return db
+  } catch (error) {
+    db.close()
+    throw error
   }
 }
 
@@ -86,25 +109,18 @@ export function connect(path: string, readOnly: boolean): DatabaseSync {
 export function prepareDatabase(path: string, readOnly: boolean): void {
   if (!existsSync(path)) {
     if (readOnly) throw new IndelibleError('ERR_STORE_FAILED', `no database at ${path}`)
-    // SQLite gives its WAL the mode of the database; the umask would leave both readable by others.
-    closeSync(openSync(path, 'a', 0o600))
+    createFile(path)
   }
-  const db = connect(path, readOnly)
+  const db = connect(path, { readOnly })
   try {
-    const version = pragma(db, 'user_version')
-    const application = pragma(db, 'application_id')
-    if (application === APPLICATION_ID && version === SCHEMA_VERSION) return
-    if (version > SCHEMA_VERSION && application === APPLICATION_ID) {
-      throw new IndelibleError(
-        'ERR_STORE_VERSION',
-        `${path} has schema version ${version}, this program knows ${SCHEMA_VERSION}: use a newer one`,
-      )
-    }
-    const tables = db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()!.n as number
-    if (tables > 0 || readOnly) throw new IndelibleError('ERR_STORE_VERSION', `${path} is not a log of this program`)
+    db.exec('BEGIN')
+    const ready = isLog(db, path)
+    db.exec('COMMIT')
+    if (ready) return
+    if (readOnly) throw new IndelibleError('ERR_STORE_VERSION', `${path} is empty, not a log of this program`)
     db.exec('PRAGMA journal_mode = WAL; BEGIN IMMEDIATE')
     // Another process may have made the tables while this one waited for the lock.
-    if (pragma(db, 'user_version') === 0) {
+    if (!isLog(db, path)) {
       db.exec(SCHEMA)
       db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`)
     }
@@ -116,6 +132,41 @@ export function prepareDatabase(path: string, readOnly: boolean): void {
   }
 }
 
+function createFile(path: string): void {
+  try {
+    // SQLite gives its WAL the mode of the database; the umask would leave both readable by others.
+    closeSync(openSync(path, 'a', 0o600))
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    const isForbidden = code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
+    throw new IndelibleError(
+      isForbidden ? 'ERR_STORE_READONLY' : 'ERR_STORE_FAILED',
+      `cannot create ${path}: ${code}`,
+      {
+        cause,
+      },
+    )
+  }
+}
+
+/** Whether the database has our tables. `false` if it has nothing at all. To be called in a transaction. */
+function isLog(db: DatabaseSync, path: string): boolean {
+  const version = pragma(db, 'user_version')
+  const application = pragma(db, 'application_id')
+  if (application === APPLICATION_ID && version === SCHEMA_VERSION) return true
+  if (application === APPLICATION_ID && version > SCHEMA_VERSION) {
+    throw new IndelibleError(
+      'ERR_STORE_VERSION',
+      `${path} has schema version ${version}, this program knows ${SCHEMA_VERSION}: use a newer one`,
+    )
+  }
+  const tables = db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()!.n as number
+  if (tables > 0 || application !== 0 || version !== 0) {
+    throw new IndelibleError('ERR_STORE_VERSION', `${path} is not a log of this program`)
+  }
+  return false
+}
+
 function pragma(db: DatabaseSync, name: 'user_version' | 'application_id'): number {
   return db.prepare(`PRAGMA ${name}`).get()![name] as number
 }
@@ -125,7 +176,7 @@ export function isBusy(error: unknown): boolean {
   return resultCode(error) === 5
 }
 
-// Primary result codes, https://www.sqlite.org/rescode.html
+// Result codes, https://www.sqlite.org/rescode.html: primary ones, and extended ones that say more.
 const CODES: Record<number, IndelibleErrorCode> = {
   5: 'ERR_STORE_BUSY',
   6: 'ERR_STORE_BUSY',
@@ -133,17 +184,24 @@ const CODES: Record<number, IndelibleErrorCode> = {
   11: 'ERR_STORE_CORRUPT',
   13: 'ERR_STORE_FULL',
   26: 'ERR_STORE_CORRUPT',
+  522: 'ERR_STORE_CORRUPT', // SQLITE_IOERR_SHORT_READ: the file ends within a page
 }
 
 /** Gives an error of SQLite a stable code; errors that have one pass. */
 export function storeError(error: unknown, what: string): Error {
   if (error instanceof IndelibleError || error instanceof RangeError || error instanceof TypeError) return error
-  const code = resultCode(error)
-  const detail = code === undefined ? '' : `: SQLite result ${(error as { errcode: number }).errcode}`
-  return new IndelibleError((code !== undefined && CODES[code]) || 'ERR_STORE_FAILED', what + detail, { cause: error })
+  const extended = extendedCode(error)
+  if (extended === undefined) return new IndelibleError('ERR_STORE_FAILED', what, { cause: error })
+  const code = CODES[extended] ?? CODES[extended & 0xff] ?? 'ERR_STORE_FAILED'
+  return new IndelibleError(code, `${what}: SQLite result ${extended}`, { cause: error })
 }
 
 function resultCode(error: unknown): number | undefined {
+  const extended = extendedCode(error)
+  return extended === undefined ? undefined : extended & 0xff
+}
+
+function extendedCode(error: unknown): number | undefined {
   const { errcode } = error as { errcode?: unknown }
-  return typeof errcode === 'number' ? errcode & 0xff : undefined
+  return typeof errcode === 'number' ? errcode : undefined
 }

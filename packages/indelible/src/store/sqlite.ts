@@ -41,10 +41,10 @@ class SqliteStore implements LogStore {
   #closing: Promise<void> | null = null
   #closed = false
 
-  constructor(path: string, { readOnly = false, lockTimeoutMs = DEFAULT_LOCK_TIMEOUT_MS }: SqliteOptions) {
-    this.#write = readOnly ? null : new Connection(connect(path, false))
-    this.#read = new Connection(connect(path, true))
-    this.#lockTimeoutMs = lockTimeoutMs
+  constructor(path: string, options: SqliteOptions) {
+    this.#write = options.readOnly ? null : new Connection(connect(path, options))
+    this.#read = new Connection(connect(path, { readOnly: true }))
+    this.#lockTimeoutMs = options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS
   }
 
   append(ids: readonly string[], seal: (locked: Locked) => Batch | null | Promise<Batch | null>): Promise<void> {

@@ -1,12 +1,13 @@
 /** Epochs, seals, the order of time and, with K_0, every mac. */
 import type { MacKey } from '#crypto'
-import { fromBase64Url, isEqual, toBase64Url } from '../bytes.ts'
+import { fromBase64Url, isEqual } from '../bytes.ts'
 import { entryMac, GENESIS_MAC, MAC_BYTES, Ratchet, sealMac } from '../chain/chain.ts'
 import { type EpochClock, epochAt } from '../chain/epoch.ts'
 import type { MacVerificationKey } from '../chain/verification-key.ts'
 import type { ReadRecord } from '../record/entry.ts'
 import type { EvidenceEntry, EvidenceHead } from './evidence.ts'
 import type { FindingList } from './report.ts'
+import type { Roots, TreeCheck } from './tree-check.ts'
 
 /**
  * How many epochs the ratchet walks at once without having seen their seals. Within a log there are none; only the way to
@@ -18,6 +19,7 @@ const MAX_LEAD = 100_000_000
 export class ChainCheck {
   readonly #findings: FindingList
   readonly #origin: string
+  readonly #tree: Pick<TreeCheck, 'isRoot'>
   #ratchet: Ratchet | null
   /** Walks behind: after a long sleep an entry of the new epoch holds seals of the epochs before, and so does the next. */
   #sealRatchet: Ratchet | null
@@ -31,7 +33,7 @@ export class ChainCheck {
   #observed = ''
   /** Whether entries before the next one were not seen: seals may be among them. */
   #isAfterGap: boolean
-  #sealRun: { readonly size: number; readonly root: string | null; readonly next: number } | null = null
+  #sealRun: { readonly size: number; readonly roots: Roots | null; readonly next: number } | null = null
 
   /**
    * @param key K_0 with the clock of the deployment; without it the clock that the log's first entry states is used, which
@@ -44,8 +46,10 @@ export class ChainCheck {
     findings: FindingList,
     start: number,
     previous: EvidenceEntry | null,
+    tree: Pick<TreeCheck, 'isRoot'>,
   ) {
     this.#origin = origin
+    this.#tree = tree
     this.#findings = findings
     this.#ratchet = key ? new Ratchet(0, key.key) : null
     this.#sealRatchet = this.#ratchet?.clone() ?? null
@@ -78,11 +82,11 @@ export class ChainCheck {
 
   /**
    * @param leaf recomputed from the entry
-   * @param root of the tree before this entry; needed for seals only, `null` where it could not be computed
+   * @param roots of the tree before this entry; needed for seals only, `null` where they could not be computed
    */
-  entry(row: EvidenceEntry, leaf: Uint8Array, record: ReadRecord | null, root: Uint8Array | null): void {
+  entry(row: EvidenceEntry, leaf: Uint8Array, record: ReadRecord | null, roots: Roots | null): void {
     const epoch = this.#epochOf(row, record)
-    if (epoch !== null) this.#epochs(row.index, epoch, record, root)
+    if (epoch !== null) this.#epochs(row.index, epoch, record, roots)
     this.#mac(row, epoch, leaf)
   }
 
@@ -133,7 +137,7 @@ export class ChainCheck {
   }
 
   /** Every epoch that has ended is sealed by the first entries of the next one, and by nothing else. */
-  #epochs(index: number, epoch: number, record: ReadRecord | null, root: Uint8Array | null): void {
+  #epochs(index: number, epoch: number, record: ReadRecord | null, roots: Roots | null): void {
     if (this.#epoch !== null && epoch < this.#epoch) {
       this.#findings.add('epoch_decreased', `entry ${index} stands in epoch ${epoch}, after one of ${this.#epoch}`, {
         index,
@@ -141,7 +145,7 @@ export class ChainCheck {
       return
     }
     this.#epoch = epoch
-    if (record?.type === 'audit.epoch.sealed') this.#seals(index, epoch, record.audit ?? {}, root)
+    if (record?.type === 'audit.epoch.sealed') this.#seals(index, epoch, record.audit ?? {}, roots)
     this.#sealedTo ??= epoch
     if (record?.type !== 'audit.epoch.sealed' && this.#sealedTo < epoch) {
       this.#unsealed(`before entry ${index}`, { index })
@@ -168,15 +172,16 @@ export class ChainCheck {
     )
   }
 
-  #seals(index: number, epoch: number, audit: Record<string, unknown>, root: Uint8Array | null): void {
+  #seals(index: number, epoch: number, audit: Record<string, unknown>, roots: Roots | null): void {
     const { first_epoch: first, size, root: stated, seals } = audit
     const invalid = (why: string) => this.#findings.add('seal_invalid', `seal at entry ${index} ${why}`, { index })
     if (!isCount(first) || !isCount(size) || typeof stated !== 'string' || !Array.isArray(seals)) {
       invalid('has not the members of one')
       return
     }
-    if (first !== (this.#sealedTo ?? first)) {
-      invalid(`begins with epoch ${first}, expected ${this.#sealedTo}`)
+    const due = this.#isAfterGap ? Math.min(this.#sealedTo ?? first, first) : this.#sealedTo
+    if (first !== due) {
+      invalid(`begins with epoch ${first}, expected ${due}`)
       return
     }
     if (seals.length === 0) invalid('seals nothing')
@@ -184,13 +189,14 @@ export class ChainCheck {
     // After a long sleep several seal entries stand in a row; all state the tree before the first of them.
     let run = this.#sealRun
     if (run?.next !== index) {
-      run = { size: index, root: root && toBase64Url(root), next: index }
+      run = { size: index, roots, next: index }
       // The first of them was not seen.
-      if (this.#isAfterGap && size < index) run = { size, root: null, next: index }
+      if (this.#isAfterGap && size < index) run = { size, roots: null, next: index }
     }
     this.#sealRun = { ...run, next: index + 1 }
     if (size !== run.size) invalid(`is over ${size} entries, expected ${run.size}`)
-    if (run.root !== null && stated !== run.root) invalid('states another root than the entries make')
+    const rootDiffers = () => invalid('states another root than the entries make')
+    if (run.roots && !this.#tree.isRoot(bytesOf(stated), run.roots, rootDiffers)) rootDiffers()
     this.#sealedTo = Math.min(first + seals.length, epoch)
     const ratchet = this.#sealRatchet
     for (let at = first; at < this.#sealedTo && this.#advance(ratchet, at); at++) {

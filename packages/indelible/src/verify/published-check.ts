@@ -4,10 +4,10 @@ import { concat, isEqual, utf8 } from '../bytes.ts'
 import { isIndelibleError } from '../errors.ts'
 import { type Checkpoint, parseCheckpoint } from '../note/checkpoint.ts'
 import { parseNote } from '../note/signed-note.ts'
-import type { Hash } from '../tree/hash.ts'
 import type { LogEvidence } from './evidence.ts'
 import { isUnverified, type KeyHistory } from './key-history.ts'
 import type { FindingList } from './report.ts'
+import type { TreeCheck } from './tree-check.ts'
 
 interface Published {
   readonly size: number
@@ -41,26 +41,33 @@ export class PublishedCheck {
     return this.#waiting !== null
   }
 
+  /** Whether {@link upTo} has anything to do: asked for every entry, and seldom so. */
+  isDue(size: number): boolean {
+    return this.#next === null || (!this.#next.done && !(this.#next.value.size > size))
+  }
+
   /** Compares the checkpoints of sizes up to `size`. */
-  async upTo(size: number, root: () => Hash | null): Promise<void> {
+  async upTo(size: number, tree: TreeCheck): Promise<void> {
     this.#next ??= await this.#checkpoints.next()
     while (!this.#next.done && !(this.#next.value.size > size)) {
-      this.#compare(this.#next.value, root())
+      this.#compare(this.#next.value, tree)
       this.#next = await this.#checkpoints.next()
     }
   }
 
-  #compare({ size, note }: Published, root: Hash | null): void {
+  #compare({ size, note }: Published, tree: TreeCheck): void {
     this.#digest = chain(this.#digest, note)
     const stated = statedIn(note)
-    const fits = stated?.size === size && (root === null || isEqual(stated.root, root))
-    if (stated && !fits) {
+    const roots = tree.roots()
+    const differs = () => {
       const message = `published checkpoint of size ${size} is not of these entries`
       this.#findings.add('published_checkpoint_altered', message)
     }
+    const fits = stated?.size === size && (roots === null || tree.isRoot(stated.root, roots, differs))
+    if (stated && !fits) differs()
     try {
       this.#keys.open(note)
-      if (fits && root) this.vouched = Math.max(this.vouched, size)
+      if (fits && roots && roots.stored === null) this.vouched = Math.max(this.vouched, size)
     } catch (error) {
       if (!isIndelibleError(error)) throw error
       if (isUnverified(error)) this.#waiting = { upTo: size, digest: this.#digest }

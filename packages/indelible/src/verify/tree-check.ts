@@ -15,6 +15,12 @@ import type { FindingList } from './report.ts'
 /** Entries that contradict a stored hash are remembered up to this number, until it is known which of the two is true. */
 const MAX_DOUBTFUL = 200
 
+/** The tree at one size, twice: as the entries make it, and as the stored leaf hashes do, where those differ. */
+export interface Roots {
+  readonly entries: Hash
+  readonly stored: Hash | null
+}
+
 export class TreeCheck {
   readonly #evidence: LogEvidence
   readonly #findings: FindingList
@@ -29,11 +35,13 @@ export class TreeCheck {
     readonly isTile: boolean
   }[] = []
   #doubts = 0
+  readonly #otherwise: (() => void)[] = []
   /** `false` once an entry is missing whose leaf hash nothing else holds. */
   #computable = true
   /** By level: the roots of the tiles below, as they come by. */
   readonly #levels: Hash[][] = []
-  #tile: { readonly index: number; readonly hashes: Uint8Array | null } | null = null
+  /** Full level-0 tiles of the entries that come next; `null` for one that is missing. */
+  readonly #tiles = new Map<number, Uint8Array | null>()
 
   private constructor(evidence: LogEvidence, size: number, frontier: Frontier, findings: FindingList) {
     this.#evidence = evidence
@@ -53,9 +61,21 @@ export class TreeCheck {
     return check
   }
 
-  /** Root of the entries so far, or `null` where that cannot be told. */
-  root(): Hash | null {
-    return this.#computable ? this.#frontier.root() : null
+  /** Roots of the tree so far, or `null` where they cannot be told. */
+  roots(): Roots | null {
+    return this.#computable ? { entries: this.#frontier.root(), stored: this.#stored?.root() ?? null } : null
+  }
+
+  /**
+   * Whether `root` is that of a tree so far. An entry that was altered must not make everything look altered that was
+   * signed over it: where `root` is that of the stored leaf hashes only, `otherwise` is called in the end, unless it
+   * turns out that those are what the log signed.
+   */
+  isRoot(root: Hash, { entries, stored }: Roots, otherwise: () => void): boolean {
+    if (isEqual(root, entries)) return true
+    if (stored === null || !isEqual(root, stored)) return false
+    this.#otherwise.push(otherwise)
+    return true
   }
 
   /** The tree so far, to go on with elsewhere; `null` where it cannot be told. */
@@ -69,8 +89,8 @@ export class TreeCheck {
   }
 
   /** Takes the entry at `index`, or `null` if it is missing. Returns its leaf hash, as recomputed if there is an entry. */
-  async entry(index: number, row: EvidenceEntry | null): Promise<Hash | null> {
-    const inTile = await this.#leafInTile(index)
+  entry(index: number, row: EvidenceEntry | null): Hash | null {
+    const inTile = this.#leafInTile(index)
     if (row === null) {
       this.#findings.add('entry_missing', `entry ${index} is missing`, { index })
       this.#append(inTile, inTile)
@@ -92,8 +112,8 @@ export class TreeCheck {
   }
 
   /** A purged entry: its leaf hash stands in the tiles. */
-  async purged(index: number): Promise<Hash | null> {
-    const leaf = await this.#leafInTile(index)
+  purged(index: number): Hash | null {
+    const leaf = this.#leafInTile(index)
     if (!leaf) this.#findings.add('tile_missing', `leaf hash of purged entry ${index} is missing`, { index })
     this.#append(leaf, leaf)
     return leaf
@@ -108,17 +128,22 @@ export class TreeCheck {
     this.#frontier.append(leaf!)
   }
 
-  /** What the level-0 tile says, checked against its own root and the level above as it comes by. */
-  async #leafInTile(index: number): Promise<Hash | null> {
-    const tile = Math.floor(index / TILE_WIDTH)
-    if (this.#tile?.index !== tile) {
-      const isFull = (tile + 1) * TILE_WIDTH <= this.#size
-      this.#tile = { index: tile, hashes: isFull ? await this.#fullTile(0, tile) : null }
+  /** Reads the tiles of the entries `[start, end)`, which come next. */
+  async prepare(start: number, end: number): Promise<void> {
+    const first = Math.floor(start / TILE_WIDTH)
+    for (const index of this.#tiles.keys()) if (index < first) this.#tiles.delete(index)
+    for (let index = first; index * TILE_WIDTH < end; index++) {
+      const isFull = (index + 1) * TILE_WIDTH <= this.#size
+      if (isFull && !this.#tiles.has(index)) this.#tiles.set(index, await this.#fullTile(0, index))
     }
-    const at = (index % TILE_WIDTH) * HASH_BYTES
-    return this.#tile.hashes?.slice(at, at + HASH_BYTES) ?? null
   }
 
+  #leafInTile(index: number): Hash | null {
+    const hashes = this.#tiles.get(Math.floor(index / TILE_WIDTH))
+    return hashes ? hashAt(hashes, index % TILE_WIDTH) : null
+  }
+
+  /** A full tile, checked against its own root; that in turn against the level above as it comes by. */
   async #fullTile(level: number, index: number): Promise<Uint8Array | null> {
     const hashes = await this.#evidence.tile(level, index)
     const first = index * TILE_WIDTH ** (level + 1)
@@ -179,18 +204,18 @@ export class TreeCheck {
    * @param vouched the largest size up to which a published checkpoint agreed
    */
   finish(root: Hash | null, head: EvidenceHead, vouched: number): void {
-    const entries = this.root()
-    const stored = this.#computable ? (this.#stored?.root() ?? null) : null
-    const isTrue = root !== null && entries !== null && isEqual(entries, root)
+    const roots = this.roots()
+    const isTrue = root !== null && roots !== null && isEqual(roots.entries, root)
+    const isStoredTrue = root !== null && roots !== null && roots.stored !== null && isEqual(roots.stored, root)
     this.#settle(isTrue)
-    if (root === null || entries === null) return
+    if (roots && root && !isStoredTrue) for (const report of this.#otherwise) report()
+    if (root === null || roots === null) return
     // If the stored leaf hashes make the signed root, the findings name every altered entry.
-    const isStoredTrue = stored !== null && isEqual(stored, root)
     if (!isTrue && !isStoredTrue) {
       this.#findings.add(
         'root_mismatch',
         `entries do not make the signed root; entries ${vouched} to ${head.size - 1} may be altered, removed or reordered`,
-        { expected: toBase64(root), found: toBase64(entries), ...this.#locate(head, root) },
+        { expected: toBase64(root), found: toBase64(roots.entries), ...this.#locate(head, root) },
       )
       return
     }

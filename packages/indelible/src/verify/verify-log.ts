@@ -2,7 +2,7 @@
  * Verifies a log: evidence in, report out. Trusts the keys and the pin that it is handed, and nothing in the log; reports
  * every finding, and says what it could not establish as plainly as what it did.
  */
-import { isEqual, toBase64, toBase64Url } from '../bytes.ts'
+import { toBase64, toBase64Url } from '../bytes.ts'
 import { macKeyId } from '../chain/chain.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { type Checkpoint, parseCheckpoint } from '../note/checkpoint.ts'
@@ -207,20 +207,20 @@ class LogVerification {
   async #checkEntries(tree: TreeCheck, published: PublishedCheck): Promise<void> {
     const [from, to] = [this.#from, this.#to]
     const before = from > 0 ? await readRow(this.#evidence, from - 1) : null
-    const chain = new ChainCheck(this.#policy.origin, this.#policy.macKey, this.#findings, from, before)
+    const chain = new ChainCheck(this.#policy.origin, this.#policy.macKey, this.#findings, from, before, tree)
     if (from > 0) await this.#readOpening(chain)
-    const root = () => tree.root()
     let lost = 0
     for (let start = from; start < to && lost <= MAX_LOST; start += WINDOW) {
       const end = Math.min(to, start + WINDOW)
       const rows = await readRows(this.#evidence, start, end)
+      await tree.prepare(start, end)
       const ids = new Map<string, number>()
       let disclosures = new Map<number, ReadonlyMap<string, string>>()
       for (let index = start; index < end; index++) {
         if ((index - start) % PAYLOAD_WINDOW === 0) {
           disclosures = await readDisclosures(this.#evidence, index, Math.min(end, index + PAYLOAD_WINDOW))
         }
-        await published.upTo(index, root)
+        if (published.isDue(index)) await published.upTo(index, tree)
         this.#comparePin(index, tree)
         const row = rows.get(index) ?? null
         const record = row && this.#parse(row)
@@ -242,7 +242,7 @@ class LogVerification {
       this.#findings.add('entry_missing', `nothing is left of over ${MAX_LOST} entries: the rest was not looked at`)
       tree.abandon()
     }
-    await published.upTo(to, root)
+    await published.upTo(to, tree)
     this.#comparePin(to, tree)
     if (to === this.#size && lost <= MAX_LOST) chain.finish(this.#head)
   }
@@ -261,7 +261,7 @@ class LogVerification {
       const isPurged = index < this.#minIndex || (await this.#isPurgedMeanwhile(index))
       return (await (isPurged ? tree.purged(index) : tree.entry(index, null))) !== null
     }
-    const rootBefore = record?.type === 'audit.epoch.sealed' ? tree.root() : null
+    const rootsBefore = record?.type === 'audit.epoch.sealed' ? tree.roots() : null
     const leaf = (await tree.entry(index, row))!
     if (record) {
       if (!this.#ids.add(record.id)) {
@@ -272,7 +272,7 @@ class LogVerification {
       if (record.type === 'audit.key.rotated') this.#rotate(index, record)
       if (record.type === 'audit.purge.intent') this.#allowPurge(index, record)
     }
-    chain.entry(row, leaf, record, rootBefore)
+    chain.entry(row, leaf, record, rootsBefore)
     return true
   }
 
@@ -385,14 +385,16 @@ class LogVerification {
   #comparePin(size: number, tree: TreeCheck): void {
     const { pin } = this.#policy
     if (!pin || pin.size !== size || this.#pinChecked) return
-    const root = tree.root()
-    if (!root) return
+    const roots = tree.roots()
+    if (!roots) return
     this.#pinChecked = true
-    if (isEqual(root, pin.root)) return
-    this.#findings.add('split_view', `the first ${size} entries are not those of the pinned checkpoint`, {
-      expected: toBase64(pin.root),
-      found: toBase64(root),
-    })
+    const differs = () => {
+      this.#findings.add('split_view', `the first ${size} entries are not those of the pinned checkpoint`, {
+        expected: toBase64(pin.root),
+        found: toBase64(roots.entries),
+      })
+    }
+    if (!tree.isRoot(pin.root, roots, differs)) differs()
   }
 
   /** A range that the pin lies outside of: the tiles must prove that the log continues it. */

@@ -1,0 +1,206 @@
+/**
+ * Evidence bundles: entries, proofs and chosen disclosures in one zip archive that `checkBundle` verifies without the log.
+ * `verify/bundle-format.ts` says what is in one. All proofs lead to the one checkpoint that was the log's when the export
+ * began, and each is checked before it is given out: a store that lies makes the export fail, not the auditor.
+ */
+import { fromUtf8, isEqual } from '../bytes.ts'
+import { IndelibleError } from '../errors.ts'
+import { type Checkpoint, openCheckpoint } from '../note/checkpoint.ts'
+import { parseVkey } from '../note/signed-note.ts'
+import { formatTlogProof } from '../note/tlog-proof.ts'
+import { jsonSchemas } from '../record/schema.ts'
+import { formatTime } from '../record/time.ts'
+import { Frontier } from '../tree/frontier.ts'
+import { leafHash } from '../tree/hash.ts'
+import { checkInclusion, type NodeReader, proveInclusion } from '../tree/proof.ts'
+import {
+  BUNDLE_FORMAT,
+  type BundleManifest,
+  CHECKPOINT,
+  formatBundleName,
+  formatEntryLine,
+  gapNodes,
+  MANIFEST,
+  MAX_FILES,
+  MAX_FILES_ENTRIES,
+  manifestJsonSchema,
+  PROPOSED_KEY,
+} from '../verify/bundle-format.ts'
+import { formatIndexPage, formatReadme, formatTableRow, MAX_ROWS } from './evidence-pages.ts'
+import { ExportedEntries, type ExportedEntry, type Exporter, type ExportSource, filterOf } from './exporter.ts'
+import { release } from './release.ts'
+import { cachedNodeReader } from './tree-reader.ts'
+import { ZipWriter } from './zip-writer.ts'
+
+/** Writes entries in one of the layouts. */
+interface Layout {
+  add(entry: ExportedEntry): Promise<void>
+  finish(): Promise<void>
+}
+
+export const evidence: Exporter = {
+  name: 'evidence',
+  extension: '.evidence.zip',
+  async write(source, sink) {
+    const { origin, vkey } = source
+    const { note, checkpoint } = await acceptHead(source)
+    const { size } = checkpoint
+    const nowMs = (source.clock ?? Date.now)()
+    const zip = new ZipWriter(sink, nowMs)
+    const entries = new ExportedEntries(source, size)
+    const layout = await chooseLayout(source)
+    const facts = { origin, layout, release: release() }
+    await zip.add('README.txt', formatReadme(facts))
+    await zip.add(CHECKPOINT, note, { deflate: false })
+    await zip.add(PROPOSED_KEY, `${vkey}\n`, { deflate: false })
+    await zip.add('schemas/entry.schema.json', json(jsonSchemas()['entry.schema.json']))
+    await zip.add('schemas/manifest.schema.json', json(manifestJsonSchema()))
+
+    const read = cachedNodeReader(source.store, size)
+    const writer =
+      layout === 'files' ? new FilesLayout(zip, note, checkpoint, read) : new PacksLayout(zip, checkpoint, read)
+    const rows: string[] = []
+    let [first, last, parts]: [number | null, number | null, number] = [null, null, 0]
+    for await (const entry of entries) {
+      await writer.add(entry)
+      if (rows.length < MAX_ROWS) rows.push(formatTableRow(entry))
+      first ??= entry.index
+      last = entry.index
+      parts += Object.keys(entry.record.parts ?? {}).length
+    }
+    await writer.finish()
+
+    const { entries: count, disclosed, gone } = entries
+    const created = formatTime(nowMs)
+    const scope = { filter: copy(filterOf(source)), ...(source.run !== undefined && { run: source.run }) }
+    const page = { ...facts, created, scope: JSON.stringify(scope), size, entries: count }
+    await zip.add('index.html', formatIndexPage(page, rows))
+    const manifest: BundleManifest = {
+      format: BUNDLE_FORMAT,
+      origin,
+      created,
+      software: facts.release.name,
+      scope,
+      layout,
+      entries: { count, first, last },
+      parts: { asked: [...new Set(source.disclose)], disclosed, gone, withheld: parts - disclosed - gone },
+      files: zip.files.slice(),
+    }
+    await zip.add(MANIFEST, json(manifest))
+    await zip.end()
+    return entries.summary(size)
+  },
+}
+
+/** The log's checkpoint, if the key signed it that readers will be given. */
+async function acceptHead({ store, origin, vkey }: ExportSource): Promise<{ note: string; checkpoint: Checkpoint }> {
+  const head = await store.head()
+  if (!head) throw new IndelibleError('ERR_ENTRY_NOT_FOUND', 'log has no entries')
+  const { checkpoint } = openCheckpoint(head.checkpoint, { origin, keys: [parseVkey(vkey)] })
+  return { note: head.checkpoint, checkpoint }
+}
+
+async function chooseLayout(source: ExportSource): Promise<'files' | 'packs'> {
+  const count = await source.engine.count(filterOf(source))
+  // Two files an entry and one a disclosure, and room for what every bundle has.
+  const files = count * (2 + new Set(source.disclose).size) + 64
+  return count <= MAX_FILES_ENTRIES && files < MAX_FILES ? 'files' : 'packs'
+}
+
+class FilesLayout implements Layout {
+  readonly #zip: ZipWriter
+  readonly #note: string
+  readonly #checkpoint: Checkpoint
+  readonly #read: NodeReader
+
+  constructor(zip: ZipWriter, note: string, checkpoint: Checkpoint, read: NodeReader) {
+    this.#zip = zip
+    this.#note = note
+    this.#checkpoint = checkpoint
+    this.#read = read
+  }
+
+  async add({ index, entry, disclosures }: ExportedEntry): Promise<void> {
+    const { size, root } = this.#checkpoint
+    const proof = await proveInclusion(index, size, this.#read)
+    checkInclusion({ leaf: leafHash(entry), index, size, root, proof })
+    await this.#zip.add(formatBundleName({ kind: 'entry', index }), entry)
+    const text = formatTlogProof({ index, proof, checkpoint: this.#note })
+    await this.#zip.add(formatBundleName({ kind: 'proof', index }), text)
+    for (const [part, disclosure] of disclosures) {
+      if (disclosure !== null) await this.#zip.add(formatBundleName({ kind: 'disclosure', index, part }), disclosure)
+    }
+  }
+
+  async finish(): Promise<void> {}
+}
+
+/** Entries and characters after which a pack is closed. Each is held in memory, by writer and reader. */
+const PACK_ENTRIES = 4096
+const PACK_LENGTH = 8 * 1024 * 1024
+
+class PacksLayout implements Layout {
+  readonly #zip: ZipWriter
+  readonly #checkpoint: Checkpoint
+  readonly #read: NodeReader
+  readonly #tree = Frontier.empty()
+  #number = 0
+  #lines: string[] = []
+  #length = 0
+  #hashes: Uint8Array[] = []
+
+  constructor(zip: ZipWriter, checkpoint: Checkpoint, read: NodeReader) {
+    this.#zip = zip
+    this.#checkpoint = checkpoint
+    this.#read = read
+  }
+
+  async add({ index, entry, disclosures }: ExportedEntry): Promise<void> {
+    const line = `${formatEntryLine({ index, entry: fromUtf8(entry), disclosures })}\n`
+    const isFull = this.#lines.length >= PACK_ENTRIES || this.#length + line.length > PACK_LENGTH
+    if (isFull && this.#lines.length > 0) await this.#close()
+    await this.#skipTo(index)
+    this.#tree.append(leafHash(entry))
+    this.#lines.push(line)
+    this.#length += line.length
+  }
+
+  async #skipTo(index: number): Promise<void> {
+    const nodes = gapNodes(this.#tree.size, index)
+    if (nodes.length === 0) return
+    const hashes = await this.#read(nodes)
+    for (const [i, { level }] of nodes.entries()) {
+      this.#tree.appendSubtree(level, hashes[i]!)
+      this.#hashes.push(hashes[i]!)
+    }
+  }
+
+  /** The last pack has the hashes after its last entry, too. */
+  async finish(): Promise<void> {
+    await this.#skipTo(this.#checkpoint.size)
+    await this.#close()
+    if (!isEqual(this.#tree.root(), this.#checkpoint.root)) {
+      throw new IndelibleError(
+        'ERR_PROOF_INVALID',
+        'entries and tiles of the store do not make the signed root: verify it',
+      )
+    }
+  }
+
+  async #close(): Promise<void> {
+    const number = this.#number++
+    await this.#zip.add(formatBundleName({ kind: 'pack', number }), this.#lines.join(''))
+    const hashes = Buffer.concat(this.#hashes)
+    await this.#zip.add(formatBundleName({ kind: 'hashes', number }), hashes, { deflate: false })
+    this.#lines = []
+    this.#length = 0
+    this.#hashes = []
+  }
+}
+
+const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
+
+/** A filter as plain, mutable JSON. */
+function copy(filter: object): Record<string, string | string[]> {
+  return JSON.parse(JSON.stringify(filter)) as Record<string, string | string[]>
+}

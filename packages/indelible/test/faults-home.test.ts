@@ -1,0 +1,579 @@
+/** Homes that were copied, moved, restored, damaged, filled up or half made. */
+import { execFileSync } from 'node:child_process'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { inspect } from 'node:util'
+import { describe, expect, it } from 'vitest'
+import { toBase64, toBase64Url, toHex } from '../src/bytes.ts'
+import { Ratchet } from '../src/chain/chain.ts'
+import { IndelibleError } from '../src/errors.ts'
+import { FileKeys } from '../src/keys/file-keys.ts'
+import { MemoryKeys } from '../src/keys/memory-keys.ts'
+import { type LogPin, Pins } from '../src/keys/pins.ts'
+import { createLog, openLog } from '../src/log/home.ts'
+import { Log } from '../src/log/log.ts'
+import { verifyHome } from '../src/log/verify-home.ts'
+import { parseVkey, SIGNATURE_ECDSA_P256 } from '../src/note/signed-note.ts'
+import { DEFAULT_PRIVACY, PrivacyPolicy } from '../src/privacy/policy.ts'
+import { openSqliteStore } from '../src/store/sqlite.ts'
+import {
+  Child,
+  EVENT,
+  entriesOf,
+  expectVerified,
+  numbered,
+  opened,
+  recoveredIn,
+  rejection,
+  sizeOf,
+  type TestHome,
+  temporaryFolder,
+  testHome,
+  testLog,
+  until,
+} from './faults-kit.ts'
+
+const openError = (home: string, options: { adopt?: boolean } = {}) =>
+  rejection(openLog({ home, ...options }).then((log) => log.close()))
+
+async function recordAndClose(home: string, count = 1): Promise<void> {
+  const log = await openLog({ home })
+  for (let n = 0; n < count; n++) await log.record(EVENT)
+  await log.close()
+}
+
+/** Waits until the clock is in the next epoch of a home whose epochs are a second long. */
+async function nextEpoch({ macKey }: TestHome): Promise<number> {
+  const { startMs } = macKey.clock
+  const wanted = Math.floor((Date.now() - startMs) / 1000) + 1
+  await until(() => Date.now() - startMs >= wanted * 1000, `epoch ${wanted} begins`)
+  return wanted
+}
+
+function* filesBelow(folder: string): Generator<string> {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) yield* filesBelow(path)
+    else yield path
+  }
+}
+
+describe('keys', () => {
+  it('of another log are refused', async () => {
+    const [one, two] = [await testHome(), await testHome()]
+    renameSync(join(one.home, 'keys'), join(one.folder, 'aside'))
+    renameSync(join(two.home, 'keys'), join(one.home, 'keys'))
+    expect(await openError(one.home)).toMatchObject({ code: 'ERR_KEY_MISMATCH' })
+  })
+
+  it('of another log of the same name sign nothing', async () => {
+    const origin = 'twin.example/log'
+    const [one, two] = [await testHome({ origin }), await testHome({ origin })]
+    await recordAndClose(one.home)
+    renameSync(join(one.home, 'keys'), join(one.folder, 'aside'))
+    renameSync(join(two.home, 'keys'), join(one.home, 'keys'))
+    expect(await openError(one.home)).toMatchObject({ code: expect.stringMatching(/^ERR_(HEAD_FORGED|KEY_MISMATCH)$/) })
+    // Only the ratchet is the other's.
+    copyFileSync(join(one.folder, 'aside', 'log.skey'), join(one.home, 'keys', 'log.skey'))
+    expect(await openError(one.home)).toMatchObject({ code: expect.stringMatching(/^ERR_(HEAD_FORGED|KEY_MISMATCH)$/) })
+    await expectVerified(one)
+  })
+
+  it('are those that entry 0 names, or the log is not opened', async () => {
+    const made = await testLog()
+    const keys = new MemoryKeys(made.keys.origin, {
+      clock: { ...made.keys.clock, seconds: 1800 },
+      firstKey: made.keys.firstKey,
+    })
+    keys.signer = made.keys.signer
+    keys.trusted = made.keys.trusted
+    const privacy = new PrivacyPolicy(DEFAULT_PRIVACY, keys.origin, keys.fingerprint)
+    expect(await rejection(Log.open({ store: made.store, keys, privacy }))).toMatchObject({ code: 'ERR_KEY_MISMATCH' })
+  })
+
+  it('that are damaged are named, and not quoted', async () => {
+    const made = await testHome()
+    const log = await opened(made.home)
+    // What is left of a rotation that was interrupted.
+    await new FileKeys(join(made.home, 'keys')).prepareRotation('01890000-0000-7000-8000-000000000000')
+    await log.close()
+    const folder = join(made.home, 'keys')
+    const secrets = ['log.skey', 'ids.key', 'fingerprint.key', 'state.json', 'next.json'].flatMap(
+      (name) => readFileSync(join(folder, name), 'utf8').match(/[A-Za-z0-9+/]{40,}=?/g)!,
+    )
+    const damages: [string, (text: string) => string][] = [
+      ['half', (text) => text.slice(0, text.length / 2)],
+      ['empty', () => ''],
+      ['no JSON', (text) => `x${text}`],
+      ['a byte more', (text) => `${text.trim()}A`],
+      ['another letter', (text) => text.replace(/([A-Za-z0-9+/]{20})([A-Za-z0-9+/]{19}=*)(?![A-Za-z0-9+/=])/, '$1*$2')],
+    ]
+    for (const name of ['state.json', 'log.skey', 'ids.key', 'fingerprint.key', 'next.json']) {
+      const path = join(folder, name)
+      const whole = readFileSync(path, 'utf8')
+      for (const [, damage] of damages) {
+        writeFileSync(path, damage(whole))
+        const error = await rejection(
+          openLog({ home: made.home }).then(async (log) => {
+            await log.rotateKey()
+          }),
+        )
+        expect(error).toMatchObject({ code: expect.stringMatching(/^ERR_KEY_(INVALID|MISMATCH)$/) })
+        const shown = inspect(error, { depth: 10, showHidden: true })
+        for (const secret of secrets) expect(shown).not.toContain(secret.slice(-24, -8))
+      }
+      writeFileSync(path, whole)
+    }
+    for (const name of ['state.json', 'log.skey', 'ids.key', 'fingerprint.key']) {
+      renameSync(join(folder, name), join(made.folder, name))
+      expect(await openError(made.home)).toMatchObject({ code: 'ERR_HOME_NOT_FOUND' })
+      renameSync(join(made.folder, name), join(folder, name))
+    }
+    await recordAndClose(made.home)
+  })
+
+  it('that others may read are refused', async () => {
+    const made = await testHome()
+    const folder = join(made.home, 'keys')
+    for (const name of ['.', 'state.json', 'log.skey', 'ids.key', 'fingerprint.key']) {
+      const path = join(folder, name)
+      const { mode } = statSync(path)
+      for (const loose of [0o040, 0o004, 0o020]) {
+        chmodSync(path, mode | loose)
+        expect(await openError(made.home)).toMatchObject({ code: 'ERR_KEY_PERMISSIONS' })
+      }
+      chmodSync(path, mode)
+    }
+    await recordAndClose(made.home)
+    for (const path of filesBelow(folder)) expect(statSync(path).mode & 0o777).toBe(0o600)
+    expect(statSync(folder).mode & 0o777).toBe(0o700)
+  })
+
+  it('of epochs that were sealed are in no file of the home', async () => {
+    const made = await testHome({ epochSeconds: 1 })
+    const log = await opened(made.home)
+    const idle = await opened(made.home)
+    await log.record(EVENT)
+    for (let n = 0; n < 2; n++) {
+      await nextEpoch(made)
+      await log.record(EVENT)
+    }
+    const epoch = Number((await log.read((await sizeOf(log)) - 1)).record.audit?.first_epoch ?? 1)
+    await log.flush()
+    const ratchet = new Ratchet(0, made.macKey.key)
+    const gone: Uint8Array[] = []
+    for (; ratchet.epoch < Math.max(epoch, 2); ratchet.advance(ratchet.epoch + 1)) gone.push(ratchet.key)
+    const search = () => {
+      const found: string[] = []
+      for (const path of filesBelow(made.home)) {
+        const bytes = readFileSync(path)
+        const text = bytes.toString('latin1')
+        for (const [i, key] of gone.entries()) {
+          const forms = [toBase64(key).slice(0, 42), toBase64Url(key).slice(0, 42), toHex(key)]
+          if (bytes.includes(key) || forms.some((form) => text.includes(form))) found.push(`K_${i} in ${path}`)
+        }
+      }
+      return found
+    }
+    // The batch is acknowledged before the old key is replaced.
+    await until(() => search().length === 0, 'old keys are gone')
+    await Promise.all([log.close(), idle.close()])
+    expect(search()).toEqual([])
+    await expectVerified(made)
+  })
+
+  it('are erased the next time if it could not be done at once', async () => {
+    const made = await testHome()
+    const keys = new FileKeys(join(made.home, 'keys'))
+    const state = join(made.home, 'keys', 'state.json')
+    renameSync(state, join(made.folder, 'state.json'))
+    const ratchet = keys.ratchet()
+    ratchet.advance(1)
+    await rejection(keys.erase(ratchet))
+    renameSync(join(made.folder, 'state.json'), state)
+    expect(JSON.parse(readFileSync(state, 'utf8'))).toMatchObject({ epoch: 0 })
+    await keys.erase(ratchet)
+    expect(JSON.parse(readFileSync(state, 'utf8'))).toMatchObject({ epoch: 1, key: toBase64(ratchet.key) })
+  })
+
+  it('that cannot be saved are worth one entry, not one for each batch', async () => {
+    const made = await testLog()
+    const erase = made.keys.erase.bind(made.keys)
+    made.keys.erase = () => Promise.reject(new IndelibleError('ERR_STORE_FULL', 'made up'))
+    for (let n = 0; n < 3; n++) await made.log.record(EVENT)
+    await made.log.flush()
+    expect(await recoveredIn(made.log)).toEqual(['keys_not_saved'])
+    made.keys.erase = erase
+    await made.log.record(EVENT)
+    await made.verify()
+  })
+
+  it('of a writer that was idle during two rotations are renewed', async () => {
+    const made = await testHome()
+    const [busy, idle] = [await opened(made.home), await opened(made.home)]
+    // The file of the second may get the inode of the first.
+    for (let n = 0; n < 4; n++) await busy.rotateKey()
+    const { index } = await busy.record(EVENT)
+    expect((await idle.prove(index)).index).toBe(index)
+    await idle.record(EVENT)
+    await Promise.all([busy.close(), idle.close()])
+    await expectVerified(made)
+  })
+
+  it('are rotated by several at once, one after the other', async () => {
+    const made = await testHome()
+    const logs = await Promise.all([1, 2, 3].map(() => opened(made.home)))
+    const vkeys = await Promise.all([...logs, ...logs].map((log) => log.rotateKey()))
+    expect(new Set(vkeys).size).toBe(6)
+    await Promise.all(logs.map((log) => log.record(EVENT)))
+    await Promise.all(logs.map((log) => log.close()))
+    const report = await expectVerified(made)
+    expect(vkeys).toContain(report.key)
+    expect(existsSync(join(made.home, 'keys', 'next.json'))).toBe(false)
+  })
+})
+
+describe('a home', () => {
+  it('that was copied is refused until it is adopted, and the log says so', async () => {
+    const made = await testHome()
+    await recordAndClose(made.home)
+    const copy = join(made.folder, 'copy')
+    execFileSync('cp', ['-a', made.home, copy])
+    expect(await openError(copy)).toMatchObject({ code: 'ERR_HOME_COPIED' })
+    // An attempt to adopt that fails is none.
+    renameSync(join(copy, 'log.db'), join(copy, 'aside'))
+    expect(await openError(copy, { adopt: true })).toMatchObject({ code: 'ERR_STORE_MISSING' })
+    renameSync(join(copy, 'aside'), join(copy, 'log.db'))
+    expect(await openError(copy)).toMatchObject({ code: 'ERR_HOME_COPIED' })
+    await openLog({ home: copy, adopt: true }).then((log) => log.close())
+    const log = await opened(copy)
+    expect(await recoveredIn(log)).toEqual(['adopted'])
+    await log.close()
+    // Not again where there is nothing to adopt.
+    await openLog({ home: copy, adopt: true }).then((again) => again.close())
+    expect(await recoveredIn(await opened(copy))).toEqual(['adopted'])
+    await recordAndClose(made.home)
+    await expectVerified({ ...made, home: copy })
+  })
+
+  it('that was moved is the same', async () => {
+    const made = await testHome()
+    const moved = join(made.folder, 'moved')
+    renameSync(made.home, moved)
+    await recordAndClose(moved)
+    await expectVerified({ ...made, home: moved })
+  })
+
+  it('with an older ratchet goes on, says so, and erases the old key again', async () => {
+    const made = await testHome({ epochSeconds: 1 })
+    const state = join(made.home, 'keys', 'state.json')
+    const old = readFileSync(state, 'utf8')
+    await nextEpoch(made)
+    await recordAndClose(made.home)
+    writeFileSync(state, old)
+    const oldKey = JSON.parse(old).key as string
+    const log = await opened(made.home)
+    expect(readFileSync(state, 'utf8')).not.toContain(oldKey)
+    await log.record(EVENT)
+    expect(await recoveredIn(log)).toEqual(['old_key_found'])
+    await log.close()
+    await expectVerified(made)
+  })
+
+  it('with an older keys folder from before a rotation is refused, and goes on with the right one', async () => {
+    const made = await testHome()
+    const keys = join(made.home, 'keys')
+    const backup = join(made.folder, 'backup')
+    execFileSync('cp', ['-a', keys, backup])
+    const log = await opened(made.home)
+    await log.rotateKey()
+    await log.record(EVENT)
+    await log.close()
+    renameSync(keys, join(made.folder, 'right'))
+    renameSync(backup, keys)
+    expect(await openError(made.home)).toMatchObject({ code: 'ERR_HOME_COPIED' })
+    expect(await openError(made.home, { adopt: true })).toMatchObject({ code: 'ERR_HEAD_FORGED' })
+    rmSync(keys, { recursive: true })
+    renameSync(join(made.folder, 'right'), keys)
+    await recordAndClose(made.home)
+    await expectVerified(made)
+  })
+
+  it('with an older database is refused', async () => {
+    const made = await testHome({ epochSeconds: 1 })
+    await recordAndClose(made.home)
+    const db = join(made.home, 'log.db')
+    copyFileSync(db, join(made.folder, 'older'))
+    await recordAndClose(made.home, 3)
+    rmSync(`${db}-wal`, { force: true })
+    rmSync(`${db}-shm`, { force: true })
+    copyFileSync(join(made.folder, 'older'), db)
+    expect(await openError(made.home)).toMatchObject({ code: 'ERR_ROLLED_BACK' })
+    expect(await verifyHome(made)).toMatchObject({ verdict: 'verified' })
+    // Nor is an empty one taken for a beginning.
+    truncateSync(db, 0)
+    expect(await openError(made.home)).toMatchObject({ code: 'ERR_ROLLED_BACK' })
+  })
+
+  it('whose log lacks the seals of epochs that its keys have left is refused', async () => {
+    const made = await testLog()
+    const ratchet = made.keys.ratchet()
+    ratchet.advance(3)
+    await made.keys.erase(ratchet)
+    expect(await rejection(made.reopen())).toMatchObject({ code: 'ERR_ROLLED_BACK' })
+  })
+
+  it('without its database, or with that of a newer version or another program, is refused', async () => {
+    const made = await testHome()
+    const db = join(made.home, 'log.db')
+    const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
+    const change = (sql: string) => {
+      const connection = new DatabaseSync(db)
+      connection.exec(sql)
+      connection.close()
+    }
+    change('PRAGMA user_version = 99')
+    expect(await openError(made.home)).toMatchObject({ code: 'ERR_STORE_VERSION' })
+    change('PRAGMA user_version = 1; PRAGMA application_id = 7')
+    expect(await openError(made.home)).toMatchObject({ code: 'ERR_STORE_VERSION' })
+    writeFileSync(db, 'no database at all, but a text that is long enough to look at. '.repeat(100))
+    expect(await openError(made.home)).toMatchObject({ code: 'ERR_STORE_CORRUPT' })
+    rmSync(db)
+    expect(await openError(made.home)).toMatchObject({ code: 'ERR_STORE_MISSING' })
+    expect(existsSync(db)).toBe(false)
+  })
+
+  it('whose database may not be written refuses to record, and goes on afterwards', async () => {
+    const made = await testHome()
+    if (process.getuid?.() === 0) execFileSync('chown', ['-R', '65534:65534', made.folder])
+    const child = new Child('readOnly', { home: made.home })
+    await child.done()
+    expect(child.lines).toEqual(['first 1', 'code ERR_STORE_READONLY', 'second 2'])
+    if (process.getuid?.() === 0) execFileSync('chown', ['-R', '0:0', made.folder])
+    await expectVerified(made)
+  })
+})
+
+describe('a full disk', () => {
+  it('by the size of the database: ERR_STORE_FULL, nothing lost, and room again', async () => {
+    const made = await testHome()
+    const keys = new FileKeys(join(made.home, 'keys'))
+    const privacy = new PrivacyPolicy({ mode: 'full' }, keys.origin, keys.fingerprint)
+    const db = join(made.home, 'log.db')
+    const small = await Log.open({ store: openSqliteStore(db, { maxPages: 100 }), keys, privacy })
+    const event = (n: number) => ({ ...numbered(`${n}`), parts: { output: { value: 'x'.repeat(3000) } } })
+    const kept: string[] = []
+    let refused: ReturnType<typeof event> | undefined
+    for (let n = 0; refused === undefined; n++) {
+      const next = event(n)
+      await small.record(next).then(
+        ({ id }) => kept.push(id),
+        (error) => {
+          expect(error).toMatchObject({ code: 'ERR_STORE_FULL' })
+          refused = next
+        },
+      )
+    }
+    expect(kept.length).toBeGreaterThan(10)
+    expect(await rejection(small.recordMany([event(-1), event(-2)]))).toMatchObject({ code: 'ERR_STORE_FULL' })
+    for (const [i, id] of kept.entries()) expect((await small.read(id)).index).toBe(i + 1)
+    await small.close()
+    const log = await opened(made.home)
+    expect(await log.record(refused!)).toMatchObject({ index: kept.length + 1 })
+    await log.close()
+    await expectVerified(made)
+  })
+
+  it('for all files of the process: a coded refusal, nothing lost, and room again', async () => {
+    const made = await testHome({ epochSeconds: 1 })
+    // Blocks of 512 bytes, whatever the shell: a file that would grow beyond gets EFBIG.
+    const limited = ['sh', '-c', 'ulimit -S -f 2000; exec "$0" "$@"', process.execPath]
+    const child = new Child('fill', { home: made.home }, limited)
+    await child.heard('full')
+    const codes = new Set(child.lines.filter((line) => line.startsWith('code ')).map((line) => line.slice(5)))
+    // SQLite tells a file that may not grow from a disk that is full by the system's error number only.
+    for (const code of codes) expect(['ERR_STORE_FULL', 'ERR_STORE_FAILED']).toContain(code)
+    execFileSync('prlimit', ['--pid', String(child.process.pid), '--fsize=unlimited:'])
+    child.say('room')
+    await child.done()
+    const got = child.lines.filter((line) => line.startsWith('got ')).map((line) => line.split(' '))
+    expect(got.length).toBeGreaterThan(10)
+    const log = await opened(made.home)
+    for (const [, index, id] of got) expect((await log.read(Number(index))).record.id).toBe(id)
+    await log.close()
+    await expectVerified(made)
+  })
+})
+
+describe('createLog', () => {
+  it('overwrites nothing', async () => {
+    const folder = temporaryFolder()
+    const pins = new Pins(join(folder, 'pins'))
+    const home = join(folder, 'home')
+    mkdirSync(home)
+    writeFileSync(join(home, 'mine'), 'mine')
+    expect(await rejection(createLog({ home, pins }))).toMatchObject({ code: 'ERR_HOME_EXISTS' })
+    expect(readFileSync(join(home, 'mine'), 'utf8')).toBe('mine')
+    expect(await rejection(createLog({ home: join(home, 'mine'), pins }))).toMatchObject({ code: 'ERR_HOME_EXISTS' })
+    rmSync(join(home, 'mine'))
+    const keysDir = join(folder, 'keys')
+    const { origin } = await createLog({ home, pins, keysDir })
+    const keys = readFileSync(join(keysDir, 'state.json'), 'utf8')
+    expect(await rejection(createLog({ home, pins, keysDir }))).toMatchObject({ code: 'ERR_HOME_EXISTS' })
+    expect(await rejection(createLog({ home: join(folder, 'two'), pins, keysDir }))).toMatchObject({
+      code: 'ERR_HOME_EXISTS',
+    })
+    expect(await rejection(createLog({ home: join(folder, 'two'), pins, origin }))).toMatchObject({
+      code: 'ERR_PIN_CONFLICT',
+    })
+    expect(readFileSync(join(keysDir, 'state.json'), 'utf8')).toBe(keys)
+    expect(readdirSync(folder).sort()).toEqual(['home', 'keys', 'pins'])
+    await recordAndClose(home)
+  })
+
+  it('takes over the keys folder of one that was killed before its home stood, and no other', async () => {
+    const made = await testHome()
+    const keysDir = join(made.folder, 'keys')
+    const gone = new Child('openOnly', { home: made.home })
+    await gone.done()
+    const writer = readdirSync(join(made.home, 'writers'))[0]!
+    const left = (home: string) => {
+      mkdirSync(keysDir, { recursive: true, mode: 0o700 })
+      writeFileSync(join(keysDir, 'log.skey'), 'left behind', { mode: 0o600 })
+      const unfinished = { home, process: writer.slice(0, writer.lastIndexOf('-')) }
+      writeFileSync(join(keysDir, 'unfinished.json'), JSON.stringify(unfinished), { mode: 0o600 })
+    }
+    left(made.home)
+    const again = { home: join(made.folder, 'two'), pins: made.pins, keysDir }
+    expect(await rejection(createLog(again))).toMatchObject({ code: 'ERR_HOME_EXISTS' })
+    left(again.home)
+    await createLog(again)
+    expect(readFileSync(join(keysDir, 'log.skey'), 'utf8')).not.toBe('left behind')
+    expect(existsSync(join(keysDir, 'unfinished.json'))).toBe(false)
+    await recordAndClose(again.home)
+  })
+
+  it('leaves nothing behind when the pin cannot be made: nobody has been shown K_0', async () => {
+    const folder = temporaryFolder()
+    class Failing extends Pins {
+      override async raise(_before: LogPin | null, _pin: LogPin): Promise<void> {
+        throw new IndelibleError('ERR_STORE_FULL', 'made up')
+      }
+    }
+    const options = { home: join(folder, 'home'), keysDir: join(folder, 'keys') }
+    const failed = createLog({ ...options, pins: new Failing(join(folder, 'pins')) })
+    expect(await rejection(failed)).toMatchObject({ code: 'ERR_STORE_FULL' })
+    expect(readdirSync(folder)).toEqual([])
+    await createLog({ ...options, pins: null })
+    await recordAndClose(options.home)
+  })
+
+  it('puts the first entry into epoch 0, however short that is', async () => {
+    for (let n = 0; n < 10; n++) {
+      // Just before a second is over.
+      await until(() => Date.now() % 1000 > 980, 'a second is nearly over')
+      const made = await testHome({ epochSeconds: 1 })
+      await recordAndClose(made.home)
+      await expectVerified(made)
+    }
+  })
+})
+
+describe('a writer that was killed', () => {
+  it('is noticed although its pid is in use again, and a live one is not', async () => {
+    const made = await testHome()
+    const log = await opened(made.home)
+    const [mark] = readdirSync(join(made.home, 'writers'))
+    // The same pid, an earlier process.
+    const [pid, host, boot, space, , random] = mark!.split('-')
+    writeFileSync(join(made.home, 'writers', [pid, host, boot, space, '1', random].join('-')), '')
+    const second = await opened(made.home)
+    await second.record(EVENT)
+    expect(await recoveredIn(second)).toEqual(['unclean_shutdown'])
+    await second.close()
+    await log.close()
+    expect(readdirSync(join(made.home, 'writers'))).toEqual([])
+    expect(await recoveredIn(await opened(made.home))).toEqual(['unclean_shutdown'])
+  })
+})
+
+describe('the fips profile', () => {
+  it('signs with P-256 from end to end, also after a rotation', async () => {
+    const made = await testHome({ profile: 'fips' })
+    const type = (vkey: string) => parseVkey(vkey).type
+    expect(type(made.vkey)).toBe(SIGNATURE_ECDSA_P256)
+    const log = await opened(made.home)
+    await log.record(EVENT)
+    const vkey = await log.rotateKey()
+    expect(type(vkey)).toBe(SIGNATURE_ECDSA_P256)
+    expect(vkey).not.toBe(made.vkey)
+    await log.record(EVENT)
+    await log.close()
+    await recordAndClose(made.home)
+    const report = await expectVerified(made)
+    expect(report.key).toBe(vkey)
+  })
+})
+
+describe('verifyHome', () => {
+  it('pins at first sight, rises with the log, and notices a roll-back', async () => {
+    const folder = temporaryFolder()
+    const home = join(folder, 'home')
+    await createLog({ home, pins: null })
+    const pins = new Pins(join(folder, 'pins'))
+    const first = await verifyHome({ home, pins })
+    expect(first.not_checked.join()).toContain('first sight')
+    expect(pins.read(first.origin)).toMatchObject({ size: 1 })
+    copyFileSync(join(home, 'log.db'), join(folder, 'older'))
+    await recordAndClose(home, 5)
+    expect(await verifyHome({ home, pins })).toMatchObject({ verdict: 'verified', size: 6 })
+    expect(pins.read(first.origin)).toMatchObject({ size: 6 })
+    copyFileSync(join(folder, 'older'), join(home, 'log.db'))
+    const rolledBack = await verifyHome({ home, pins })
+    expect(rolledBack).toMatchObject({ verdict: 'failed', findings: [{ code: 'rolled_back' }] })
+    expect(pins.read(first.origin)).toMatchObject({ size: 6 })
+    rmSync(home, { recursive: true })
+    expect(await verifyHome({ home, pins })).toMatchObject({ verdict: 'failed' })
+  })
+
+  it('ends well for several verifiers at once, of a log that is being written', async () => {
+    const folder = temporaryFolder()
+    const home = join(folder, 'home')
+    await createLog({ home, pins: null, epochSeconds: 1 })
+    const pins = new Pins(join(folder, 'pins'))
+    const log = await opened(home)
+    let isOver = false
+    const writing = (async () => {
+      while (!isOver) await log.recordMany([EVENT, EVENT])
+    })()
+    for (let round = 0; round < 5; round++) {
+      const reports = await Promise.all([1, 2, 3, 4].map(() => verifyHome({ home, pins })))
+      for (const { verdict, findings } of reports) expect([verdict, findings]).toEqual(['verified', []])
+      const { size } = pins.read(log.origin)!
+      expect(size).toBe(Math.max(...reports.map((report) => report.size)))
+    }
+    isOver = true
+    await writing
+  })
+
+  it('never lowers a pin that somebody else has raised', async () => {
+    const made = await testHome()
+    await recordAndClose(made.home, 3)
+    await expectVerified(made)
+    const { size } = made.pins.read(made.origin)!
+    const entries = await entriesOf(await opened(made.home))
+    expect(size).toBe(entries.length)
+  })
+})
