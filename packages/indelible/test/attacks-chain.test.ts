@@ -73,12 +73,7 @@ describe('the chain', () => {
   const rename = (index: number) => (forged: Forger) =>
     forged.edit(index, (record) => ({ ...record, actor: { type: 'user', id: 'somebody-else' } }))
   for (const index of [1, 59, 100, 250]) {
-    attack(
-      'rewrite-epoch',
-      specimen,
-      operate((forged) => rename(index)(forged)),
-      { index },
-    )
+    attack('rewrite-epoch', specimen, operate(rename(index), { from: index }), { index })
     // Also caught by whoever pinned anything after that entry.
     it(`is caught by a pin as well: entry ${index}`, async () => {
       const victim = new Victim(log)

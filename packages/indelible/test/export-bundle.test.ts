@@ -2,8 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { fromUtf8, utf8 } from '../src/bytes.ts'
 import { EXPORTERS } from '../src/export/formats.ts'
+import { ZipWriter } from '../src/export/zip-writer.ts'
 import { commitTo } from '../src/record/disclosure.ts'
 import type { AgentEvent } from '../src/record/schema.ts'
+import { MAX_FILE_BYTES, MAX_FILES } from '../src/verify/bundle-format.ts'
 import { checkBundle } from '../src/verify/check-bundle.ts'
 import { checkProof } from '../src/verify/check-proof.ts'
 import { agent, bundleOf, codesOf, logOf, pack, runEvents, textOf, unpack, write } from './export-kit.ts'
@@ -64,7 +66,9 @@ describe('an evidence bundle', () => {
   })
 
   it('discloses only what was asked for', async () => {
-    const { source } = await logOf([{ type: 'tool.end', actor: agent, parts: { input: { value: 'SECRET-IN' }, output: { value: 'shown' } } }])
+    const { source } = await logOf([
+      { type: 'tool.end', actor: agent, parts: { input: { value: 'SECRET-IN' }, output: { value: 'shown' } } },
+    ])
     for (const packed of [false, true]) {
       const files = unpack(await bundleOf(source({ disclose: ['output'], packed })))
       const all = [...files.values()].map((bytes) => Buffer.from(bytes).toString('latin1')).join('')
@@ -97,7 +101,11 @@ describe('an evidence bundle', () => {
     const arbitraryLog = fc.array(fc.boolean(), { minLength: 1, maxLength: 70 })
     await fc.assert(
       fc.asyncProperty(arbitraryLog, async (chosen) => {
-        const events: AgentEvent[] = chosen.map((is) => ({ type: 'tool.end', actor: agent, session: is ? 'yes' : 'no' }))
+        const events: AgentEvent[] = chosen.map((is) => ({
+          type: 'tool.end',
+          actor: agent,
+          session: is ? 'yes' : 'no',
+        }))
         const { source, policy } = await logOf(events)
         const report = await checkBundle(await bundleOf(source({ filter: { session: 'yes' }, packed: true })), policy)
         expect(codesOf(report)).toEqual([])
@@ -108,7 +116,11 @@ describe('an evidence bundle', () => {
   })
 
   it('of more entries than files are made for is packed', async () => {
-    const events: AgentEvent[] = Array.from({ length: 10_001 }, () => ({ type: 'inference', actor: agent, session: 's' }))
+    const events: AgentEvent[] = Array.from({ length: 10_001 }, () => ({
+      type: 'inference',
+      actor: agent,
+      session: 's',
+    }))
     const { source, policy } = await logOf(events)
     const bundle = await bundleOf(source({ filter: { session: 's' } }))
     const files = unpack(bundle)
@@ -129,9 +141,14 @@ describe('an evidence bundle', () => {
   })
 
   it('shows hostile texts as texts', async () => {
-    const evil = '</td><script>alert(1)</script>" onload=\'x\' &amp; \u202egnp.exe'
+    const evil = "</td><script>alert(1)</script>\" onload='x' &amp; \u202egnp.exe"
     const events: AgentEvent[] = [
-      { type: 'tool.end', actor: { type: 'agent', id: evil }, tool: { name: evil }, parts: { output: { value: [evil] } } },
+      {
+        type: 'tool.end',
+        actor: { type: 'agent', id: evil },
+        tool: { name: evil },
+        parts: { output: { value: [evil] } },
+      },
     ]
     const { source } = await logOf(events)
     const page = textOf(unpack(await bundleOf(source({ disclose: ['output'], filter: { actor: evil } }))), 'index.html')
@@ -153,25 +170,13 @@ describe('an evidence bundle', () => {
 
 describe('an export of evidence', () => {
   it('fails if the store shows another entry than was signed', async () => {
-    const { source, store } = await two()
-    const lying = Object.create(store, {
-      entries: {
-        value: async function* (start: number, end: number) {
-          for await (const rows of store.entries(start, end)) {
-            yield rows.map((row) => {
-              const entry = utf8(fromUtf8(row.entry).replace('"success"', '"failure"'))
-              return { ...row, entry }
-            })
-          }
-        },
-      },
-    })
+    const { source } = await two()
     for (const packed of [false, true]) {
       const { engine } = source({ packed })
       const all = engine.all.bind(engine)
       engine.all = async function* (filter) {
         for await (const hit of all(filter)) {
-          for await (const [row] of lying.entries(hit.index, hit.index + 1)) yield { ...hit, entry: row.entry }
+          yield { ...hit, entry: utf8(fromUtf8(hit.entry).replace('"success"', '"failure"')) }
         }
       }
       await expect(bundleOf(source({ engine }))).rejects.toMatchObject({ code: 'ERR_PROOF_INVALID' })
@@ -200,18 +205,14 @@ describe('an export of evidence', () => {
     await expect(bundleOf(both)).rejects.toMatchObject({ code: 'ERR_EXPORT_INVALID' })
   })
 
-  it('refuses more than an archive holds before it is written', async () => {
-    const { source } = await logOf([{ type: 'tool.end', actor: agent, parts: { output: { value: 'x' } } }])
-    const { engine, store } = source()
-    const all = engine.all.bind(engine)
-    const long = `"${'x'.repeat(65 * 1024 * 1024)}"`
-    engine.all = async function* (filter) {
-      for await (const hit of all(filter)) yield hit
-    }
-    store.payload = async () => long
-    await expect(bundleOf(source({ engine, disclose: ['output'] }))).rejects.toMatchObject({
-      code: 'ERR_DISCLOSURE_INVALID',
+  it('refuses more than a reader accepts: longer files, and more of them', async () => {
+    const zip = new ZipWriter(() => {}, Date.now())
+    await expect(zip.add('long', new Uint8Array(MAX_FILE_BYTES + 1))).rejects.toMatchObject({
+      code: 'ERR_EXPORT_TOO_LARGE',
     })
+    const content = new Uint8Array(0)
+    for (let i = 1; i < MAX_FILES; i++) await zip.add(String(i), content, { deflate: false })
+    await expect(zip.add('one more', content)).rejects.toMatchObject({ code: 'ERR_EXPORT_TOO_LARGE' })
   })
 
   it('stops when it is told to', async () => {

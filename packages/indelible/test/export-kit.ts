@@ -80,9 +80,31 @@ export function runEvents(run: string): AgentEvent[] {
   const shared = { actor: agent, run: { id: run } } as const
   return [
     { ...shared, type: 'run.start', outcome: 'pending', parts: { prompt: { value: `help ${run}` } } },
-    { ...shared, type: 'tool.start', outcome: 'pending', call: 'c1', tool: { name: 'lookup' }, parts: { input: { value: { id: 7 } } } },
-    { ...shared, type: 'tool.end', outcome: 'success', call: 'c1', tool: { name: 'lookup' }, duration_ms: 12, parts: { output: { value: 'found' } } },
-    { ...shared, type: 'tool.error', outcome: 'failure', call: 'c2', tool: { name: 'refund' }, error: { type: 'Timeout', message: 'late' } },
+    {
+      ...shared,
+      type: 'tool.start',
+      outcome: 'pending',
+      call: 'c1',
+      tool: { name: 'lookup' },
+      parts: { input: { value: { id: 7 } } },
+    },
+    {
+      ...shared,
+      type: 'tool.end',
+      outcome: 'success',
+      call: 'c1',
+      tool: { name: 'lookup' },
+      duration_ms: 12,
+      parts: { output: { value: 'found' } },
+    },
+    {
+      ...shared,
+      type: 'tool.error',
+      outcome: 'failure',
+      call: 'c2',
+      tool: { name: 'refund' },
+      error: { type: 'Timeout', message: 'late' },
+    },
     { ...shared, type: 'run.end', outcome: 'success' },
   ]
 }
@@ -116,7 +138,10 @@ export function textOf(files: ReadonlyMap<string, Uint8Array>, name: string): st
 }
 
 /** The files as a bundle whose manifest lists them as they are, as an attacker would leave it. */
-export function reseal(files: ReadonlyMap<string, Uint8Array>, edit: (manifest: BundleManifest) => void = () => {}): Uint8Array {
+export function reseal(
+  files: ReadonlyMap<string, Uint8Array>,
+  edit: (manifest: BundleManifest) => void = () => {},
+): Uint8Array {
   const manifest = JSON.parse(textOf(files, 'manifest.json')) as BundleManifest
   manifest.files = [...files]
     .filter(([path]) => path !== 'manifest.json')
@@ -135,6 +160,7 @@ export async function codes(bundle: Bundle, policy: Parameters<typeof checkBundl
 }
 
 export function codesOf({ findings, verdict }: BundleReport): string[] {
-  if ((verdict === 'failed') !== findings.length > 0) throw new Error(`verdict ${verdict} with ${findings.length} findings`)
+  if ((verdict === 'failed') !== findings.length > 0)
+    throw new Error(`verdict ${verdict} with ${findings.length} findings`)
   return [...new Set(findings.map(({ code }) => code))]
 }

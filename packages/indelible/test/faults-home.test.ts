@@ -118,12 +118,17 @@ describe('keys', () => {
       ['empty', () => ''],
       ['no JSON', (text) => `x${text}`],
       ['a byte more', (text) => `${text.trim()}A`],
-      ['another letter', (text) => text.replace(/([A-Za-z0-9+/]{20})([A-Za-z0-9+/]{19}=*)(?![A-Za-z0-9+/=])/, '$1*$2')],
+      [
+        'another letter',
+        (text) => text.replace(/([A-Za-z0-9+/]{20})([A-Za-z0-9+/]{22}=|[A-Za-z0-9+/]{19,}$)/m, '$1*$2'),
+      ],
     ]
     for (const name of ['state.json', 'log.skey', 'ids.key', 'fingerprint.key', 'next.json']) {
       const path = join(folder, name)
       const whole = readFileSync(path, 'utf8')
-      for (const [, damage] of damages) {
+      for (const [kind, damage] of damages) {
+        // The key of a rotation that the log does not have is never read.
+        if (name === 'next.json' && kind === 'another letter') continue
         writeFileSync(path, damage(whole))
         const error = await rejection(
           openLog({ home: made.home }).then(async (log) => {

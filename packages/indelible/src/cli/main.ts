@@ -8,6 +8,7 @@ import { addCheck } from './check.ts'
 import { addCheckpoint } from './checkpoint.ts'
 import { type CommandModule, Context, examples } from './context.ts'
 import { describeFailure, type ExitCode, type Failure, OK, USAGE } from './exit.ts'
+import { addExport } from './export.ts'
 import { addIndex } from './index-command.ts'
 import { addInit } from './init.ts'
 import { addKeys } from './keys.ts'
@@ -26,6 +27,7 @@ const COMMANDS: readonly CommandModule[] = [
   addList,
   addShow,
   addTail,
+  addExport,
   addVerify,
   addProve,
   addCheck,

@@ -1,4 +1,5 @@
 /** What a verification found, for people: the verdict first, then what it rests on, then what it leaves open. */
+import type { BundleReport } from '../verify/bundle-report.ts'
 import type { Finding, Range, Report } from '../verify/report.ts'
 import { count, formatPairs, inline, paint, printable } from './output.ts'
 
@@ -17,6 +18,25 @@ export function describeReport(report: Report): string {
     section('established', establishedText(report)),
     section('findings', findingsText(report)),
     section('not checked', report.not_checked.map((what) => `  - ${printable(what)}\n`).join('')),
+  ].join('')
+}
+
+/** What the check of an evidence bundle found. */
+export function describeBundle(report: BundleReport): string {
+  const { verdict, origin, entries, findings, more_findings: more, established, not_checked: open } = report
+  const text =
+    verdict === 'failed' ? count(findings.length + more, 'finding') : `${count(entries, 'entry', 'entries')} proven`
+  const list = (lines: readonly string[]) => lines.map((line) => `  - ${printable(line)}\n`).join('')
+  const rest = more > 0 ? `  and ${more} more\n` : ''
+  const found = findings.map(({ code, index, file, message }) => {
+    const where = index === undefined ? (file === undefined ? '' : ` in ${printable(file)}`) : ` at ${index}`
+    return `  ${paint('red', code)}${where}: ${printable(message)}\n`
+  })
+  return [
+    `${paint(STYLES[verdict], verdict)}: ${printable(origin)}, ${text}\n`,
+    section('established', list(established)),
+    section('findings', found.join('') + rest),
+    section('not checked', list(open)),
   ].join('')
 }
 

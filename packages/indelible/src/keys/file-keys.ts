@@ -205,6 +205,8 @@ export class FileKeys implements LogKeys {
       if (existsSync(next)) {
         const { id, skey } = readRotation(next)
         if (await isCommitted(id)) {
+          // Before it takes the place of a key that is whole.
+          signerFromSkey(skey)
           // The old private key is gone with this rename; the log says up to which size it counts.
           writeFileAtomic(this.#path('log.skey'), `${skey}\n`)
           rmSync(next, { force: true })

@@ -59,8 +59,9 @@ export async function checkHead(head: Head, store: LogStore, keys: LogKeys): Pro
   if (head.published > head.observed) throw forged(head, 'a checkpoint was published after its last entry')
   const remembered = keys.remembered()
   if (remembered) await checkContinues(remembered, checkpoint, store)
+  const edge = await TileEdge.load(store, frontier)
   await checkLastRow(head, checkpoint, store, keys)
-  return { head, root: checkpoint.root, frontier, edge: await TileEdge.load(store, frontier) }
+  return { head, root: checkpoint.root, frontier, edge }
 }
 
 function openHeadCheckpoint(head: Head, { origin, signer }: LogKeys): Checkpoint {

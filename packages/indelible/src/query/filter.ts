@@ -62,7 +62,12 @@ function parseBound(member: string, text: string | undefined): string | null {
       `${member}: expected a date or an RFC 3339 time such as 2026-11-21T09:00:00Z`,
     )
   }
-  return time
+  return comparableTime(time)
+}
+
+/** A time such that times compare as texts: always six digits of a second. */
+export function comparableTime(time: string): string {
+  return time.length === 24 ? `${time.slice(0, 23)}000Z` : time
 }
 
 /** The words of a text, as the full-text index has them: runs of letters, digits and marks, without case. */
@@ -102,8 +107,11 @@ export function matchesValue(column: FilterColumn, wanted: string, value: string
 
 /** Whether a record answers the filter. `text` is called only if the filter has words. */
 export function matches(filter: ParsedFilter, record: ReadRecord, text: () => string): boolean {
-  if (filter.since !== null && record.time < filter.since) return false
-  if (filter.until !== null && record.time >= filter.until) return false
+  if (filter.since !== null || filter.until !== null) {
+    const time = comparableTime(record.time)
+    if (filter.since !== null && time < filter.since) return false
+    if (filter.until !== null && time >= filter.until) return false
+  }
   for (const [column, wanted] of filter.columns) {
     const value = columnOf(record, column)
     if (value === undefined || !wanted.some((one) => matchesValue(column, one, value))) return false

@@ -9,7 +9,15 @@ import { IndelibleError } from '../errors.ts'
 import type { ReadRecord } from '../record/entry.ts'
 import { connect, isBusy, storeError } from '../store/sqlite-schema.ts'
 import type { LogStore } from '../store/store.ts'
-import { columnOf, FILTER_COLUMNS, type FilterColumn, type ParsedFilter, searchableText, wordsOf } from './filter.ts'
+import {
+  columnOf,
+  comparableTime,
+  FILTER_COLUMNS,
+  type FilterColumn,
+  type ParsedFilter,
+  searchableText,
+  wordsOf,
+} from './filter.ts'
 import { disclosuresOf, type IndexWindow, type QueryIndex, type RunSummary } from './query.ts'
 import { addToRun } from './run-summary.ts'
 
@@ -133,7 +141,7 @@ export class SqliteIndex implements QueryIndex {
       const words = this.#statement('INSERT INTO words (rowid, text) VALUES (?, ?)')
       for (const { index, record, text } of rows) {
         const ids = FILTER_COLUMNS.map((column) => this.#count(column, columnOf(record, column), counts))
-        insert.run(index, record.time, ...ids)
+        insert.run(index, comparableTime(record.time), ...ids)
         if (text !== '') words.run(index, tokens(text).join(' '))
         if (record.run) {
           const known = runs.get(record.run.id) ?? this.#run(record.run.id)
@@ -188,8 +196,9 @@ export class SqliteIndex implements QueryIndex {
     const spans = new Map<number, [string, string]>()
     for (const { index, record } of rows) {
       const block = Math.floor(index / CHUNK)
-      const [earliest, latest] = spans.get(block) ?? [record.time, record.time]
-      spans.set(block, [record.time < earliest ? record.time : earliest, record.time > latest ? record.time : latest])
+      const time = comparableTime(record.time)
+      const [earliest, latest] = spans.get(block) ?? [time, time]
+      spans.set(block, [time < earliest ? time : earliest, time > latest ? time : latest])
     }
     for (const [block, [earliest, latest]] of spans) put.run(block, earliest, latest)
   }
