@@ -26,7 +26,10 @@ const pins = new Pins(join(folder, 'auditor'))
 
 /** The agent: a list of what it decides to do. */
 const plan = [
-  { tool: 'write_file', args: { path: 'report.txt', text: 'Refund of order 1042 for jane.doe@example.com: approved.' } },
+  {
+    tool: 'write_file',
+    args: { path: 'report.txt', text: 'Refund of order 1042 for jane.doe@example.com: approved.' },
+  },
   { tool: 'read_file', args: { path: 'report.txt' } },
   { tool: 'shell', args: { command: 'wc', arguments: ['-c', 'report.txt'] } },
   { tool: 'read_file', args: { path: 'missing.txt' } },
@@ -93,7 +96,10 @@ const attacks = [
   ['one entry deleted', (db) => db.exec('DELETE FROM entries WHERE idx = 9')],
   [
     'two entries swapped',
-    (db) => db.exec('UPDATE entries SET idx = -1 WHERE idx = 5; UPDATE entries SET idx = 5 WHERE idx = 6; UPDATE entries SET idx = 6 WHERE idx = -1'),
+    (db) =>
+      db.exec(
+        'UPDATE entries SET idx = -1 WHERE idx = 5; UPDATE entries SET idx = 5 WHERE idx = 6; UPDATE entries SET idx = 6 WHERE idx = -1',
+      ),
   ],
   ['the last five entries cut off', (db) => db.exec('DELETE FROM entries WHERE idx >= (SELECT size - 5 FROM head)')],
 ]
@@ -105,7 +111,9 @@ async function attack(what, macKey, tamper) {
   const report = await verifyHome({ home: copy, pins, macKey })
   const [finding] = report.findings
   const caught = report.verdict === 'failed'
-  console.log(`  ${caught ? green('caught') : red('NOT CAUGHT')}  ${what}\n          ${dim(`${finding?.code}: ${finding?.message}`)}`)
+  console.log(
+    `  ${caught ? green('caught') : red('NOT CAUGHT')}  ${what}\n          ${dim(`${finding?.code}: ${finding?.message}`)}`,
+  )
   if (!caught) process.exitCode = 1
   rmSync(copy, { recursive: true })
 }
@@ -126,15 +134,21 @@ try {
   const { index, entry, proof } = await log.prove(1)
   await log.close()
   const checked = checkProof(proof, entry, { origin, keys: [parseVkey(vkey)] })
-  console.log(`  the stranger has ${entry.length} bytes of entry, ${proof.length} of proof, and the vkey: no log, no network`)
-  console.log(`  ${green('proven')}  entry ${index} of ${checked.checkpoint.size}: ${checked.record.type} by ${checked.record.actor.id}`)
+  console.log(
+    `  the stranger has ${entry.length} bytes of entry, ${proof.length} of proof, and the vkey: no log, no network`,
+  )
+  console.log(
+    `  ${green('proven')}  entry ${index} of ${checked.checkpoint.size}: ${checked.record.type} by ${checked.record.actor.id}`,
+  )
 
   heading('4. The auditor verifies the log')
   const macKey = parseMacVerificationKey(macVerificationKey)
   const report = await verifyHome({ home, pins, macKey })
   console.log(`  ${green(report.verdict)}  ${report.size} entries, root ${report.root}`)
   const leaked = readFileSync(join(home, 'log.db')).includes('jane.doe@example.com')
-  console.log(`  the customer's address is ${leaked ? red('IN') : 'not in'} the database: parts are kept as fingerprints`)
+  console.log(
+    `  the customer's address is ${leaked ? red('IN') : 'not in'} the database: parts are kept as fingerprints`,
+  )
   for (const open of report.not_checked) console.log(dim(`  not established: ${open}`))
 
   heading('5. Somebody with full rights to the database tampers with a copy')

@@ -23,10 +23,20 @@ try {
   // A consumer: installed from the tarball, every export imported by name on the running Node.
   run('npm', ['init', '--yes'], { cwd: out })
   run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', tarball], { cwd: out })
-  const imports = ['indelible', 'indelible/verify', 'indelible/store/sqlite', 'indelible/store/memory', 'indelible/testing']
-  run(process.execPath, ['--input-type=module', '-e', `await Promise.all(${JSON.stringify(imports)}.map((name) => import(name)))`], {
-    cwd: out,
-  })
+  const imports = [
+    'indelible',
+    'indelible/verify',
+    'indelible/store/sqlite',
+    'indelible/store/memory',
+    'indelible/testing',
+  ]
+  run(
+    process.execPath,
+    ['--input-type=module', '-e', `await Promise.all(${JSON.stringify(imports)}.map((name) => import(name)))`],
+    {
+      cwd: out,
+    },
+  )
   console.log(`${files.length} files; imported ${imports.join(', ')}`)
 } finally {
   rmSync(out, { recursive: true, force: true })

@@ -157,7 +157,7 @@ describe('an honest writer refuses', () => {
       flip(db, 'mac')
       edit(db, 'UPDATE entries SET mac = (SELECT mac FROM head) WHERE idx = (SELECT max(idx) FROM entries)')
     },
-    { when: ['restart'] },
+    { entries: 256, when: ['restart'] },
   )
   launder('launder-edge', ({ db }) => edit(db, 'UPDATE entries SET leaf = zeroblob(32) WHERE idx = 2'), {
     when: ['restart'],

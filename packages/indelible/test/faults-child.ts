@@ -1,8 +1,9 @@
 /** What a test does in a process of its own, because it is going to be killed, or because there have to be several. */
-import { chmodSync, existsSync, writeSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, writeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { loadConfig } from '../src/config/config.ts'
 import { FileKeys } from '../src/keys/file-keys.ts'
+import { withFileLock, writeFileAtomic } from '../src/keys/files.ts'
 import { Pins } from '../src/keys/pins.ts'
 import { createLog, openLog, openStore } from '../src/log/home.ts'
 import { Log } from '../src/log/log.ts'
@@ -178,5 +179,27 @@ async function openOnly(): Promise<void> {
   say('opened')
 }
 
-const jobs = { record, create, rotate, readOnly, fill, openOnly }
+/** Counts in a file, one at a time with others who do the same. */
+async function count(): Promise<void> {
+  const file = `${options.home}/count`
+  say('loaded')
+  for (;;) {
+    await withFileLock(`${options.home}/lock`, async () => {
+      const n = Number(readFileSync(file, 'utf8')) + 1
+      await new Promise((resolve) => setImmediate(resolve))
+      say(`got ${n}`)
+      writeFileAtomic(file, String(n))
+    })
+  }
+}
+
+const jobs = {
+  count,
+  record,
+  create,
+  rotate,
+  readOnly,
+  fill,
+  openOnly,
+}
 await jobs[job]()

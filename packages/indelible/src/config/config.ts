@@ -41,11 +41,18 @@ export type Config = z.infer<typeof configSchema>
 /** Environment variables that are no configuration keys. */
 const OTHER_VARIABLES = new Set(['INDELIBLE_HOME'])
 
-/**
- * The configuration of the home at `home`.
- * @throws IndelibleError `ERR_HOME_NOT_FOUND`, `ERR_CONFIG_INVALID` naming the key and, for an unknown one, the nearest known
- */
-export function loadConfig(home: string, env: NodeJS.ProcessEnv = process.env): Config {
+/** What `config.json` holds, and what the environment puts over it, before the schema has judged either. */
+export interface ConfigLayers {
+  /** Of `config.json`. */
+  readonly path: string
+  readonly file: unknown
+  readonly merged: unknown
+  /** Which key, and which section, stands in which environment variable. */
+  readonly variables: ReadonlyMap<string, string>
+}
+
+/** @throws IndelibleError `ERR_HOME_NOT_FOUND`, `ERR_CONFIG_INVALID` if the file is not JSON */
+export function readConfigLayers(home: string, env: NodeJS.ProcessEnv = process.env): ConfigLayers {
   const path = join(home, 'config.json')
   if (!existsSync(path)) {
     throw new IndelibleError('ERR_HOME_NOT_FOUND', `no log at ${home}: run indelible init, or point --home at one`)
@@ -57,8 +64,17 @@ export function loadConfig(home: string, env: NodeJS.ProcessEnv = process.env): 
     throw new IndelibleError('ERR_CONFIG_INVALID', `${path} is not JSON`, { cause })
   }
   const variables = new Map<string, string>()
-  const merged = overlay(file, env, variables)
-  return parseConfig(merged, (key) => variables.get(key) ?? path)
+  return { path, file, merged: overlay(file, env, variables), variables }
+}
+
+/**
+ * The configuration of the home at `home`.
+ * @throws IndelibleError `ERR_HOME_NOT_FOUND`, `ERR_CONFIG_INVALID` naming the key and, for an unknown one, the nearest known
+ */
+export function loadConfig(home: string, env: NodeJS.ProcessEnv = process.env): Config {
+  const { path, merged, variables } = readConfigLayers(home, env)
+  // A variable holds a key with all that is in it.
+  return parseConfig(merged, (key) => variables.get(key.split('.').slice(0, 2).join('.')) ?? path)
 }
 
 /**
@@ -86,15 +102,16 @@ function overlay(file: unknown, env: NodeJS.ProcessEnv, variables: Map<string, s
     const match = /^INDELIBLE_([A-Z]+)__([A-Z_]+)$/.exec(name)
     if (!match || text === undefined || OTHER_VARIABLES.has(name)) continue
     const [section, key] = [match[1]!.toLowerCase(), match[2]!.toLowerCase()]
-    merged[section] = { ...(merged[section] as object | undefined), [key]: fromEnvironment(section, key, text) }
+    merged[section] = { ...(merged[section] as object | undefined), [key]: parseConfigText(`${section}.${key}`, text) }
     variables.set(section, name).set(`${section}.${key}`, name)
   }
   return merged
 }
 
-function fromEnvironment(section: string, key: string, text: string): unknown {
+/** The value of `key` as a variable or a command line gives it: JSON, or else text. */
+export function parseConfigText(key: string, text: string): unknown {
   // A host may be called 1234, and a store true.
-  if (isString(sectionShape(section)?.[key])) return text
+  if (isString(keySchema(key))) return text
   try {
     return JSON.parse(text)
   } catch {
@@ -115,6 +132,18 @@ function sectionShape(section: string): Readonly<Record<string, z.ZodType>> | un
   return Object.hasOwn(shape, section) ? (bare(shape[section]!) as z.ZodObject).shape : undefined
 }
 
+function keySchema(key: string): z.ZodType | undefined {
+  const [section, name] = key.split('.') as [string, string?]
+  const shape = sectionShape(section)
+  return shape && name !== undefined && Object.hasOwn(shape, name) ? shape[name] : undefined
+}
+
+/** Whether `key` holds values by names of the user's choice. */
+export function isMapKey(key: string): boolean {
+  const schema = keySchema(key)
+  return schema !== undefined && bare(schema) instanceof z.ZodRecord
+}
+
 function isString(schema: z.ZodType | undefined): boolean {
   return schema !== undefined && bare(schema) instanceof z.ZodString
 }
@@ -124,7 +153,8 @@ function bare(schema: z.ZodType): z.ZodType {
   return 'innerType' in schema.def ? bare(schema.def.innerType as z.ZodType) : schema
 }
 
-function nearestKey(key: string): string {
+/** The known key whose spelling is nearest. */
+export function nearestKey(key: string): string {
   const sorted = configKeys().map((known) => ({ known, far: distance(key, known) }))
   return sorted.sort((a, b) => a.far - b.far)[0]!.known
 }

@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { toBase64Url } from '../bytes.ts'
 import { DEFAULT_EPOCH_SECONDS, type EpochClock } from '../chain/epoch.ts'
 import { formatMacVerificationKey } from '../chain/verification-key.ts'
-import { type Config, loadConfig } from '../config/config.ts'
+import { type Config, loadConfig, parseConfig } from '../config/config.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { createKeyFiles, FileKeys } from '../keys/file-keys.ts'
 import { isOlderThan, syncDirectory, writeFileAtomic } from '../keys/files.ts'
@@ -21,6 +21,7 @@ import { openSqliteStore } from '../store/sqlite.ts'
 import type { LogStore } from '../store/store.ts'
 import { VERSION } from '../version.ts'
 import { auditEntry } from './batch.ts'
+import { recordConfigChange, writeAppliedConfig } from './config-change.ts'
 import { Log } from './log.ts'
 import { Sequencer } from './sequencer.ts'
 
@@ -100,6 +101,8 @@ export async function createLog(options: CreateLogOptions = {}): Promise<Created
       ...(keysDir !== null && { keys: { dir: keysDir } }),
     }
     writeFileAtomic(join(draft, 'config.json'), `${JSON.stringify(config, null, 2)}\n`)
+    // Without the environment: what that changes is an entry as soon as the log is opened.
+    writeAppliedConfig(draft, parseConfig(config, () => 'config.json'))
     mkdirSync(join(draft, 'spool'), { mode: 0o700 })
     const keys = new FileKeys(keysDraft, { host })
     const vkey = formatVkey(keys.signer.key)
@@ -187,6 +190,7 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
       await log.notice('adopted')
       await keys.bind()
     }
+    await recordConfigChange(home, config, log)
     rmSync(join(keysDirectory(home, config), UNFINISHED), { force: true })
     publishVkey(home, keys)
     log.onClose(() => publishVkey(home, keys))

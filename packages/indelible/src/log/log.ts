@@ -10,7 +10,7 @@ import type { KeptPart, PrivacyPolicy } from '../privacy/policy.ts'
 import { draftEntry, parseEntry, type ReadRecord } from '../record/entry.ts'
 import { type Assurance, prepareEvent } from '../record/event.ts'
 import { newId } from '../record/id.ts'
-import { type AgentEvent, type AuditRecord, ENTRY_SCHEMA } from '../record/schema.ts'
+import { type AgentEvent, type AuditRecord, type AuditType, ENTRY_SCHEMA } from '../record/schema.ts'
 import { formatTime } from '../record/time.ts'
 import type { Head, LogStore, StoredEntry } from '../store/store.ts'
 import { leafHash } from '../tree/hash.ts'
@@ -194,6 +194,11 @@ export class Log {
       await this.#keys.refresh(async (committed) => committed === id)
       return formatVkey(next.key)
     })
+  }
+
+  /** Has an entry of the log about itself written: see {@link Sequencer.audit}. */
+  audit(type: AuditType, audit: Record<string, unknown>): Promise<unknown> {
+    return this.#sequencer.audit(type, audit)
   }
 
   /** Has an `audit.recovered` entry of this kind written: see {@link Sequencer.notice}. */

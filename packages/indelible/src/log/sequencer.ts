@@ -12,6 +12,7 @@ import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { LogKeys } from '../keys/log-keys.ts'
 import type { NoteSigner, VerifierKey } from '../note/signed-note.ts'
 import { parseEntry } from '../record/entry.ts'
+import type { AuditType } from '../record/schema.ts'
 import { formatTime } from '../record/time.ts'
 import type { Batch, Head, Locked, LogStore, StoredId } from '../store/store.ts'
 import { auditEntry, BatchBuilder, type Sealable } from './batch.ts'
@@ -126,15 +127,19 @@ export class Sequencer {
   }
 
   /**
-   * Has an `audit.recovered` entry written, now if that is possible and otherwise before the next ones. Nobody needs to
-   * wait for it; the result tells whether it was possible.
+   * Has an entry of the log about itself written, now if that is possible and otherwise before the next ones. Nobody needs
+   * to wait for it; the result tells whether it was possible.
    */
-  notice(kind: string, detail: Record<string, unknown> = {}): Promise<unknown> {
-    const now = this.#clock()
-    this.#notices.push(auditEntry('audit.recovered', now, { kind, ...detail }))
+  audit(type: AuditType, audit: Record<string, unknown>): Promise<unknown> {
+    this.#notices.push(auditEntry(type, this.#clock(), audit))
     const written = this.append([])
     written.catch(() => {})
     return written
+  }
+
+  /** {@link audit} with an `audit.recovered` entry: something odd was found, and the log goes on. */
+  notice(kind: string, detail: Record<string, unknown> = {}): Promise<unknown> {
+    return this.audit('audit.recovered', { kind, ...detail })
   }
 
   /**

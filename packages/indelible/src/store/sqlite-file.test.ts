@@ -27,7 +27,7 @@ let path = ''
 const opened: LogStore[] = []
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'indelible-'))
+  folder = await mkdtemp(join(tmpdir(), 'indelible-store-'))
   path = join(folder, 'log.db')
 })
 
@@ -155,32 +155,34 @@ describe('the file of a sqlite store', () => {
   })
 
   it('is made once by several processes that open it at the same moment', async () => {
-    for (let round = 0; round < 3; round++) {
-      path = join(folder, `${round}.db`)
-      const outcomes = await Promise.all(Array.from({ length: 6 }, (_, i) => openElsewhere(Date.now() + 400, `p${i}`)))
-      expect(outcomes).toEqual(Array(6).fill('appended'))
-      const store = open()
-      expect((await store.head())?.size).toBe(6)
-      expect((await collect(store.entries(0, 10))).length).toBe(6)
-      await store.close()
+    const [processes, logs] = [5, 15]
+    const atMs = Date.now() + 500
+    const outcomes = await Promise.all(Array.from({ length: processes }, (_, i) => openElsewhere(`p${i}`, logs, atMs)))
+    expect(outcomes).toEqual(Array(processes).fill('appended '.repeat(logs)))
+    for (let i = 0; i < logs; i++) {
+      path = join(folder, `${i}.db`)
+      const rows = await collect(open().entries(0, 100))
+      expect(rows.length).toBe(processes)
     }
   })
 })
 
-/** Opens the log in another process at a given time, and appends an entry. */
-async function openElsewhere(atMs: number, label: string): Promise<string> {
+/** In another process, opens one log after the other, each at a given moment, and appends an entry. */
+async function openElsewhere(label: string, logs: number, atMs: number): Promise<string> {
   const source = (name: string) => JSON.stringify(new URL(name, import.meta.url).href)
   const script = `
     const { openSqliteStore } = await import(${source('./sqlite.ts')})
     const { BatchWriter, numbered } = await import(${source('../testing/batches.ts')})
-    while (Date.now() < ${atMs});
-    try {
-      const store = openSqliteStore(${JSON.stringify(path)})
-      await new BatchWriter(store).append(numbered(${JSON.stringify(label)}, 1))
-      await store.close()
-      process.stdout.write('appended')
-    } catch (error) {
-      process.stdout.write(String(error.code) + ' ' + error.message)
+    for (let i = 0; i < ${logs}; i++) {
+      while (Date.now() < ${atMs} + i * 40);
+      try {
+        const store = openSqliteStore(${JSON.stringify(folder)} + '/' + i + '.db')
+        await new BatchWriter(store).append(numbered('${label}', 1))
+        await store.close()
+        process.stdout.write('appended ')
+      } catch (error) {
+        process.stdout.write(error.code + ': ' + error.message + ' ')
+      }
     }`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
   const [output] = await Promise.all([text(child.stdout), once(child, 'close')])

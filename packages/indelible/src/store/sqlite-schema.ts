@@ -118,7 +118,8 @@ export function prepareDatabase(path: string, readOnly: boolean): void {
     db.exec('COMMIT')
     if (ready) return
     if (readOnly) throw new IndelibleError('ERR_STORE_VERSION', `${path} is empty, not a log of this program`)
-    db.exec('PRAGMA journal_mode = WAL; BEGIN IMMEDIATE')
+    useWal(db)
+    db.exec('BEGIN IMMEDIATE')
     // Another process may have made the tables while this one waited for the lock.
     if (!isLog(db, path)) {
       db.exec(SCHEMA)
@@ -129,6 +130,19 @@ export function prepareDatabase(path: string, readOnly: boolean): void {
     throw storeError(error, 'cannot prepare the database')
   } finally {
     db.close()
+  }
+}
+
+/** Changing the journal needs the file alone for a moment, and that is the one thing for which SQLite does not wait. */
+function useWal(db: DatabaseSync): void {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      db.exec('PRAGMA journal_mode = WAL')
+      return
+    } catch (error) {
+      if (!isBusy(error) || attempt === 1000) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1 + Math.random() * 8)
+    }
   }
 }
 

@@ -8,7 +8,7 @@ import { openSqliteStore } from './sqlite.ts'
 describeStore(
   'sqlite',
   async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'indelible-'))
+    const folder = await mkdtemp(join(tmpdir(), 'indelible-store-'))
     const path = join(folder, 'log.db')
     return {
       open: async () => openSqliteStore(path),

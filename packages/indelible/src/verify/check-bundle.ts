@@ -78,7 +78,9 @@ class BundleCheck {
     if (manifest === null) return
     this.#compareNames(files.names, present, manifest)
     const read = (name: string) => this.#read(files, present, name)
-    for (const name of present) if (parseBundleName(name)?.kind === 'plain' && name !== CHECKPOINT) await read(name)
+    for (const name of present) {
+      if (parseBundleName(name)?.kind === 'plain' && name !== CHECKPOINT && name !== MANIFEST) await read(name)
+    }
 
     const note = await read(CHECKPOINT)
     if (note === null) return
