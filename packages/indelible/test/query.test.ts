@@ -55,7 +55,7 @@ const arbitraryEvent: fc.Arbitrary<AgentEvent> = fc
       time: fc
         .date({ min: new Date('2026-01-01'), max: new Date('2026-01-04'), noInvalidDate: true })
         .map((d) => d.toISOString()),
-      attributes: fc.dictionary(one('note', 'place'), one(...words, 5, true)),
+      attributes: fc.dictionary(one('note', 'place'), one<string | number | boolean>(...words, 5, true)),
       parts: fc.record({
         output: fc.record({ value: fc.array(one(...words), { maxLength: 3 }).map((list) => list.join(' ')) }),
       }),

@@ -25,8 +25,8 @@ export function addToRun(summary: RunSummary | null, index: number, record: Read
     parent: known.parent ?? run?.parent ?? null,
     agent: known.agent ?? (actor.type === 'agent' ? actor.id : null),
     model: known.model ?? model?.name ?? null,
-    start: time < known.start ? time : known.start,
-    end: time > known.end ? time : known.end,
+    start: earlierOf(time, known.start),
+    end: laterOf(time, known.end),
     first: Math.min(known.first, index),
     last: Math.max(known.last, index),
     entries: known.entries + 1,
@@ -44,8 +44,8 @@ export function mergeRuns(earlier: RunSummary, later: RunSummary): RunSummary {
     parent: earlier.parent ?? later.parent,
     agent: earlier.agent ?? later.agent,
     model: earlier.model ?? later.model,
-    start: later.start < earlier.start ? later.start : earlier.start,
-    end: later.end > earlier.end ? later.end : earlier.end,
+    start: earlierOf(earlier.start, later.start),
+    end: laterOf(earlier.end, later.end),
     first: earlier.first,
     last: later.last,
     entries: earlier.entries + later.entries,
@@ -54,4 +54,14 @@ export function mergeRuns(earlier: RunSummary, later: RunSummary): RunSummary {
     denied: earlier.denied + later.denied,
     outcome: later.outcome ?? earlier.outcome,
   }
+}
+
+/** The earlier of two times, as texts. */
+export function earlierOf(a: string, b: string): string {
+  return [a, b].sort()[0]!
+}
+
+/** The later of two times, as texts. */
+export function laterOf(a: string, b: string): string {
+  return [a, b].sort()[1]!
 }

@@ -19,7 +19,7 @@ import {
   wordsOf,
 } from './filter.ts'
 import { disclosuresOf, type IndexWindow, type QueryIndex, type RunSummary } from './query.ts'
-import { addToRun } from './run-summary.ts'
+import { addToRun, earlierOf, laterOf } from './run-summary.ts'
 
 /** Raised whenever the tables or what is put into them change: an index of another version is made anew. */
 const INDEX_VERSION = 1
@@ -198,7 +198,7 @@ export class SqliteIndex implements QueryIndex {
       const block = Math.floor(index / CHUNK)
       const time = comparableTime(record.time)
       const [earliest, latest] = spans.get(block) ?? [time, time]
-      spans.set(block, [time < earliest ? time : earliest, time > latest ? time : latest])
+      spans.set(block, [earlierOf(time, earliest), laterOf(time, latest)])
     }
     for (const [block, [earliest, latest]] of spans) put.run(block, earliest, latest)
   }
