@@ -1,9 +1,11 @@
 /** A log in plain sight: evidence whose every value can be changed in place, and a quick way to make one. */
+import { vi } from 'vitest'
 import { MemoryKeys } from '../src/keys/memory-keys.ts'
 import { writeFirstEntry } from '../src/log/home.ts'
 import { Log } from '../src/log/log.ts'
 import { formatVkey, type VerifierKey } from '../src/note/signed-note.ts'
 import { PrivacyPolicy } from '../src/privacy/policy.ts'
+import { parseEntry } from '../src/record/entry.ts'
 import type { AgentEvent } from '../src/record/schema.ts'
 import { MemoryStore } from '../src/store/memory.ts'
 import type { LogStore } from '../src/store/store.ts'
@@ -44,7 +46,6 @@ export class ShownLog implements LogEvidence {
       const hashes = (await store.tile(0, index))!
       shown.tiles.push({ level: 0, index, root: root!.slice(), hashes: hashes.slice() })
     }
-    const { parseEntry } = await import('../src/record/entry.ts')
     for (const { index, entry } of shown.rows) shown.ids.set(parseEntry(entry).id, { index })
     return shown
   }
@@ -101,17 +102,17 @@ export class QuickLog {
   readonly origin: string
   readonly keys: MemoryKeys
   readonly firstKey: VerifierKey
-  readonly store = new MemoryStore()
+  readonly store: MemoryStore
   readonly log: Log
   nowMs: number
 
-  private constructor(origin: string, keys: MemoryKeys, store: MemoryStore, log: (clock: () => number) => Log) {
-    this.origin = origin
+  private constructor(keys: MemoryKeys, store: MemoryStore, log: Log) {
+    this.origin = keys.origin
     this.keys = keys
-    this.firstKey = keys.signer.key
+    this.firstKey = keys.trusted[0]!
     this.store = store
+    this.log = log
     this.nowMs = keys.clock.startMs
-    this.log = log(() => this.nowMs)
   }
 
   static async create(
@@ -120,12 +121,13 @@ export class QuickLog {
   ): Promise<QuickLog> {
     const keys = new MemoryKeys(origin, { clock: { startMs: QUICK_START_MS, seconds: 60 } })
     const store = new MemoryStore()
-    await writeFirstEntry(store, keys, formatVkey(keys.signer.key), 'default')
+    vi.useFakeTimers({ toFake: ['Date'], now: QUICK_START_MS })
+    await writeFirstEntry(store, keys, formatVkey(keys.signer.key), 'default').finally(() => vi.useRealTimers())
     let quick: QuickLog | null = null
     const policy = new PrivacyPolicy({ mode: privacy }, origin, keys.fingerprint)
     const clock = () => quick?.nowMs ?? QUICK_START_MS
     const log = await Log.open({ store, keys, privacy: policy, options: { clock } })
-    quick = new QuickLog(origin, keys, store, () => log)
+    quick = new QuickLog(keys, store, log)
     return quick
   }
 

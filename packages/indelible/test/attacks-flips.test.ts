@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fromUtf8, utf8 } from '../src/bytes.ts'
 import { openSqliteStore } from '../src/store/sqlite.ts'
+import { Frontier } from '../src/tree/frontier.ts'
 import type { Pin, TrustPolicy } from '../src/verify/evidence.ts'
 import { verifyLog } from '../src/verify/verify-log.ts'
 import { QuickLog, ShownLog } from './attack-evidence.ts'
@@ -25,7 +26,7 @@ describe('a small log', () => {
     quick.advance(2)
     await quick.record(1)
     shown = await ShownLog.of(quick.store)
-    policy = { ...quick.policy, macKey: quick.macKey, pin: await pinAt(shown, 3) }
+    policy = { ...quick.policy, macKey: quick.macKey, pin: pinAt(shown, 3) }
     expect((await verifyLog(shown, policy)).findings).toEqual([])
   })
 
@@ -131,8 +132,7 @@ describe('a small log', () => {
   })
 })
 
-async function pinAt(shown: ShownLog, size: number): Promise<Pin> {
-  const { Frontier } = await import('../src/tree/frontier.ts')
+function pinAt(shown: ShownLog, size: number): Pin {
   const frontier = Frontier.empty()
   for (const { leaf } of shown.rows.slice(0, size)) frontier.append(leaf)
   return { size, root: frontier.root() }

@@ -6,6 +6,7 @@ import { type SyncNoteSigner, signNoteSync } from '../src/note/signed-note.ts'
 import { formatTlogProof, parseTlogProof } from '../src/note/tlog-proof.ts'
 import { Frontier } from '../src/tree/frontier.ts'
 import { leafHash } from '../src/tree/hash.ts'
+import { proveInclusion } from '../src/tree/proof.ts'
 import { checkProof } from '../src/verify/check-proof.ts'
 import { QuickLog } from './attack-evidence.ts'
 import { rowOf } from './attack-kit.ts'
@@ -17,13 +18,32 @@ let quick: QuickLog
 let proof: string
 let entry: Uint8Array
 let shorter: string
+let otherTree: [string, Uint8Array, QuickLog['policy']]
 beforeAll(async () => {
   quick = await QuickLog.create()
   await quick.record(8)
   shorter = (await quick.log.checkpoint())!
   await quick.record(11)
   ;({ proof, entry } = await quick.log.prove(INDEX))
+  otherTree = await proveInOtherTree()
 })
+
+/** A tree of the same size, signed, all of whose entries are the same one. */
+async function proveInOtherTree(): Promise<[string, Uint8Array, QuickLog['policy']]> {
+  const { size, root: pinned } = check().checkpoint
+  const frontier = Frontier.empty()
+  const nodes = new Map<string, Uint8Array>()
+  for (let i = 0; i < size; i++) {
+    frontier.append(leafHash(entry), (level, index, hash) => nodes.set(`${level}/${index}`, hash))
+  }
+  const hashes = await proveInclusion(INDEX, size, async (ids) =>
+    ids.map(({ level, index }) => nodes.get(`${level}/${index}`)!),
+  )
+  const text = formatCheckpoint({ origin: quick.origin, size, root: frontier.root() })
+  const note = signNoteSync(text, [quick.keys.signer as SyncNoteSigner])
+  const policy = { ...quick.policy, pin: { size, root: pinned } }
+  return [formatTlogProof({ index: INDEX, proof: hashes, checkpoint: note }), entry, policy]
+}
 
 const check = (text = proof, bytes = entry, policy = quick.policy) => checkProof(text, bytes, policy)
 const replaceNote = (note: string) => formatTlogProof({ ...parseTlogProof(proof), checkpoint: note })
@@ -74,28 +94,7 @@ describe('a proof', () => {
   refused('proof-newline', () => [proof, new Uint8Array([0xef, 0xbb, 0xbf, ...entry])])
   const thief = signerFromSkey(generateSkey('quick.example/log', 'default'))
   refused('proof-foreign-key', () => [replaceNote(signNoteSync(textOf(noteOf(proof)), [thief]))])
-  const own = () => {
-    // A tree of the same size in which the entry is all there is.
-    const { size } = check().checkpoint
-    const frontier = Frontier.empty()
-    for (let i = 0; i < size; i++) frontier.append(leafHash(entry))
-    const text = formatCheckpoint({ origin: quick.origin, size, root: frontier.root() })
-    return { size, note: signNoteSync(text, [quick.keys.signer as SyncNoteSigner]) }
-  }
-  refused('proof-other-tree', () => {
-    const { size, note } = own()
-    const pin = { size, root: check().checkpoint.root }
-    const level = [leafHash(entry)]
-    const frontier = Frontier.empty()
-    // All leaves are alike, so the siblings are the nodes of that level.
-    const nodes: Uint8Array[] = []
-    for (let i = 0; i < size; i++)
-      frontier.append(leafHash(entry), (at, index, hash) => void (index === 0 && (nodes[at] = hash)))
-    void level
-    const right = frontier.hashes.at(-1)!
-    const hashes = [nodes[0]!, nodes[1]!, nodes[2]!, nodes[3]!, right]
-    return [formatTlogProof({ index: INDEX, proof: hashes, checkpoint: note }), entry, { ...quick.policy, pin }]
-  })
+  refused('proof-other-tree', () => [...otherTree])
   it('in a key of no policy is no proof', () => {
     expect(() => check(proof, entry, { ...quick.policy, keys: [] })).toThrow(
       expect.objectContaining({ code: 'ERR_NOTE_UNVERIFIED' }),

@@ -9,7 +9,7 @@ export const FINDINGS = 1
 /** The command line or the configuration asks for something that does not exist. */
 export const USAGE = 2
 /** Nothing is known: a key is missing, a store cannot be reached. */
-const COULD_NOT_TELL = 3
+export const COULD_NOT_TELL = 3
 /** What a shell reports of a process that wrote to a closed pipe. */
 export const PIPE_CLOSED = 128 + 13
 

@@ -41,6 +41,14 @@ export type Config = z.infer<typeof configSchema>
 /** Environment variables that are no configuration keys. */
 const OTHER_VARIABLES = new Set(['INDELIBLE_HOME'])
 
+const CONFIG_VARIABLE = /^INDELIBLE_([A-Z]+)__([A-Z_]+)$/
+
+/** Variables that look like ours and that nobody reads, such as one with a single underscore. */
+export function unreadVariables(env: NodeJS.ProcessEnv = process.env): string[] {
+  const ours = Object.keys(env).filter((name) => name.startsWith('INDELIBLE_') && !OTHER_VARIABLES.has(name))
+  return ours.filter((name) => !CONFIG_VARIABLE.test(name))
+}
+
 /** What `config.json` holds, and what the environment puts over it, before the schema has judged either. */
 export interface ConfigLayers {
   /** Of `config.json`. */
@@ -99,8 +107,8 @@ function overlay(file: unknown, env: NodeJS.ProcessEnv, variables: Map<string, s
   if (typeof file !== 'object' || file === null) return file
   const merged: Record<string, unknown> = { ...(file as Record<string, unknown>) }
   for (const [name, text] of Object.entries(env)) {
-    const match = /^INDELIBLE_([A-Z]+)__([A-Z_]+)$/.exec(name)
-    if (!match || text === undefined || OTHER_VARIABLES.has(name)) continue
+    const match = CONFIG_VARIABLE.exec(name)
+    if (!match || text === undefined) continue
     const [section, key] = [match[1]!.toLowerCase(), match[2]!.toLowerCase()]
     merged[section] = { ...(merged[section] as object | undefined), [key]: parseConfigText(`${section}.${key}`, text) }
     variables.set(section, name).set(`${section}.${key}`, name)

@@ -249,6 +249,27 @@ export class FileKeys implements LogKeys {
   }
 }
 
+/** What a keys folder says of itself, with none of its keys. */
+export interface KeysInspection {
+  readonly origin: string
+  readonly clock: EpochClock
+  /** The oldest epoch whose key is still there. */
+  readonly epoch: number
+  /** Entries of the largest checkpoint that this signer knows to be committed. */
+  readonly size: number
+  /** Whether the folder is where it was made: neither copied nor restored, nor moved to another host. */
+  readonly isInPlace: boolean
+}
+
+/**
+ * Looks and changes nothing.
+ * @throws IndelibleError `ERR_HOME_NOT_FOUND`, `ERR_KEY_PERMISSIONS`, `ERR_KEY_INVALID`
+ */
+export function inspectKeys(directory: string, host?: string): KeysInspection {
+  const { origin, place, epoch, size, epoch_start_ms: startMs, epoch_seconds: seconds } = readState(directory)
+  return { origin, clock: { startMs, seconds }, epoch, size, isInPlace: place === placeOf(directory, host) }
+}
+
 function readState(directory: string): State {
   const path = join(directory, 'state.json')
   try {

@@ -22,7 +22,7 @@ import { disclosuresOf, type IndexWindow, type QueryIndex, type RunSummary } fro
 import { addToRun, earlierOf, laterOf } from './run-summary.ts'
 
 /** Raised whenever the tables or what is put into them change: an index of another version is made anew. */
-const INDEX_VERSION = 1
+export const INDEX_VERSION = 1
 
 /** Entries of one transaction. */
 const CHUNK = 4096

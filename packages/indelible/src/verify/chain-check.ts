@@ -16,14 +16,22 @@ import type { Roots, TreeCheck } from './tree-check.ts'
 const MAX_UNSEALED = 10_000
 const MAX_LEAD = 100_000_000
 
+interface ChainedMac {
+  readonly index: number
+  readonly epoch: number | null
+  readonly previous: Uint8Array
+  readonly leaf: Uint8Array
+  readonly mac: Uint8Array
+}
+
 export class ChainCheck {
   readonly #findings: FindingList
   readonly #origin: string
   readonly #tree: Pick<TreeCheck, 'isRoot'>
   #ratchet: Ratchet | null
-  /** Walks behind: after a long sleep an entry of the new epoch holds seals of the epochs before, and so does the next. */
-  #sealRatchet: Ratchet | null
   #clock: EpochClock | null
+  /** Macs whose epoch the ratchet has not reached: after a long sleep the seals on the way fill several entries of that epoch. */
+  readonly #waiting: ChainedMac[] = []
   #macKey: { readonly epoch: number; readonly key: MacKey } | null = null
   /** The mac before the next entry; `null` where it is not known, so that the next one cannot be checked. */
   #previous: Uint8Array | null
@@ -52,7 +60,6 @@ export class ChainCheck {
     this.#tree = tree
     this.#findings = findings
     this.#ratchet = key ? new Ratchet(0, key.key) : null
-    this.#sealRatchet = this.#ratchet?.clone() ?? null
     this.#clock = key?.clock ?? null
     this.#previous = start === 0 ? GENESIS_MAC : previous && macOf(previous)
     this.#epoch = start === 0 ? 0 : previous && epochOf(previous)
@@ -68,12 +75,12 @@ export class ChainCheck {
   /** The key that was given is another log's: what it says of macs, seals and epochs is no finding. */
   dropKey(): void {
     this.#ratchet = null
-    this.#sealRatchet = null
     this.#clock = null
   }
 
   /** A gap in the entries: the next mac's predecessor is not known, nor what was sealed. */
   missing(): void {
+    this.#checkWaiting()
     this.#previous = null
     this.#sealedTo = null
     this.#sealRun = null
@@ -151,15 +158,15 @@ export class ChainCheck {
       this.#unsealed(`before entry ${index}`, { index })
       this.#sealedTo = epoch
     }
-    const moved = this.#ratchet?.epoch !== epoch && this.#advance(this.#ratchet, epoch)
-    if (moved && this.#sealedTo === epoch) this.#sealRatchet = this.#ratchet!.clone()
+    if (this.#sealedTo === epoch) this.#advance(epoch)
     this.#isAfterGap = false
   }
 
-  /** Moves `ratchet` to `epoch`, if that can be. */
-  #advance(ratchet: Ratchet | null, epoch: number): ratchet is Ratchet {
-    if (!ratchet || ratchet.epoch > epoch || epoch - ratchet.epoch > (this.#isAfterGap ? MAX_LEAD : MAX_UNSEALED))
-      return false
+  /** Moves the ratchet to `epoch`. Returns whether it stands there. */
+  #advance(epoch: number): boolean {
+    const ratchet = this.#ratchet
+    const most = this.#isAfterGap ? MAX_LEAD : MAX_UNSEALED
+    if (!ratchet || ratchet.epoch > epoch || epoch - ratchet.epoch > most) return false
     ratchet.advance(epoch)
     return true
   }
@@ -198,9 +205,8 @@ export class ChainCheck {
     const rootDiffers = () => invalid('states another root than the entries make')
     if (run.roots && !this.#tree.isRoot(bytesOf(stated), run.roots, rootDiffers)) rootDiffers()
     this.#sealedTo = Math.min(first + seals.length, epoch)
-    const ratchet = this.#sealRatchet
-    for (let at = first; at < this.#sealedTo && this.#advance(ratchet, at); at++) {
-      const expected = sealMac(ratchet.macKey(this.#origin), at, size, bytesOf(stated))
+    for (let at = first; at < this.#sealedTo && this.#advance(at); at++) {
+      const expected = sealMac(this.#ratchet!.macKey(this.#origin), at, size, bytesOf(stated))
       if (!isEqual(expected, bytesOf(seals[at - first]))) invalid(`does not carry the mac of epoch ${at}`)
     }
   }
@@ -210,11 +216,25 @@ export class ChainCheck {
     const previous = this.#previous
     const mac = macOf(row)
     this.#previous = mac
-    if (mac !== null) {
-      if (!this.#ratchet || !previous) return
-      const key = epoch === null ? null : this.#keyOf(epoch)
-      if (key && isEqual(entryMac(key, epoch!, index, previous, leaf), mac)) return
-    }
+    const isReached = epoch === null || this.#sealedTo === null || this.#sealedTo >= epoch
+    if (isReached) this.#checkWaiting()
+    if (mac === null) this.#mismatch(index)
+    if (mac === null || !this.#ratchet || !previous) return
+    const one = { index, epoch, previous, leaf, mac }
+    if (isReached) this.#checkMac(one)
+    else this.#waiting.push(one)
+  }
+
+  #checkWaiting(): void {
+    for (const one of this.#waiting.splice(0)) this.#checkMac(one)
+  }
+
+  #checkMac({ index, epoch, previous, leaf, mac }: ChainedMac): void {
+    const key = epoch === null ? null : this.#keyOf(epoch)
+    if (!key || !isEqual(entryMac(key, epoch!, index, previous, leaf), mac)) this.#mismatch(index)
+  }
+
+  #mismatch(index: number): void {
     this.#findings.add('mac_mismatch', `entry ${index} does not carry the mac that its epoch's key makes`, { index })
   }
 
@@ -224,11 +244,20 @@ export class ChainCheck {
     return this.#macKey.key
   }
 
-  /** The head repeats the last row. */
+  /** The range ends here, perhaps among seals. */
+  stop(): void {
+    this.#isAfterGap = true
+    if (this.#waiting.length > 0) this.#advance(this.#epoch!)
+    this.#checkWaiting()
+  }
+
+  /** The log ends here. The head repeats the last row. */
   finish(head: EvidenceHead): void {
     if (this.#sealedTo !== null && this.#epoch !== null && this.#sealedTo < this.#epoch) {
       this.#unsealed('at the end of the log')
+      this.#advance(this.#epoch)
     }
+    this.#checkWaiting()
     if (this.#previous && !isEqual(this.#previous, head.mac)) {
       this.#findings.add('mac_head_mismatch', 'head holds another mac than the last entry')
     }

@@ -244,7 +244,8 @@ class LogVerification {
     }
     await published.upTo(to, tree)
     this.#comparePin(to, tree)
-    if (to === this.#size && lost <= MAX_LOST) chain.finish(this.#head)
+    if (to < this.#size) chain.stop()
+    else if (lost <= MAX_LOST) chain.finish(this.#head)
   }
 
   /** Returns whether anything is left of the entry. */
