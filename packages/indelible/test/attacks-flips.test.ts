@@ -19,9 +19,9 @@ describe('a small log', () => {
   let quick: QuickLog
   beforeAll(async () => {
     quick = await QuickLog.create()
-    await quick.record(2, part('small'))
+    await quick.record(1, part('small'))
     quick.advance(70)
-    await quick.record(2, { tool: { name: 'a tool' } })
+    await quick.record(1, { tool: { name: 'a tool' } })
     await quick.log.rotateKey()
     quick.advance(2)
     await quick.record(1)
@@ -142,7 +142,7 @@ describe('a large log', () => {
   let log: Specimen
   let shown: ShownLog
   beforeAll(async () => {
-    log = await makeSpecimen({ perEpoch: 90, rotateAt: [2] })
+    log = await makeSpecimen({ perEpoch: 90, epochs: 4, rotateAt: [2] })
     const store = openSqliteStore(`${log.home}/log.db`, { readOnly: true })
     shown = await ShownLog.of(store)
     await store.close()
@@ -301,7 +301,7 @@ describe('a large log', () => {
         change(altered)
         expect(await verifyLog(altered, policy)).toMatchObject({ verdict: 'failed' })
       }),
-      { numRuns: 200 },
+      { numRuns: 120 },
     )
   })
 })

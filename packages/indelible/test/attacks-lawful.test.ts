@@ -166,9 +166,11 @@ describe('a range', () => {
       shown.rows[index!]!.leaf[0]! ^= 1
       expect(codesOf(await check(shown, from!, from! + 10))).toContain('root_mismatch')
     }
-    const tile = good.clone()
-    tile.tiles[1]!.hashes[77]! ^= 1
-    expect(codesOf(await check(tile, 10, 20))).toContain('root_mismatch')
+    for (const at of ['hashes', 'root'] as const) {
+      const tile = good.clone()
+      tile.tiles[at === 'hashes' ? 0 : 1]![at][4000 % tile.tiles[0]![at].length]! ^= 1
+      expect((await check(tile, 10, 20)).verdict).toBe('failed')
+    }
   })
 
   it('says what it cannot tell of erasure and purge, instead of an accusation', async () => {
@@ -304,14 +306,14 @@ describe('a sleep', () => {
   it('over thousands of epochs is sealed and verified, by ranges too', async () => {
     const quick = await QuickLog.create()
     await quick.record(3)
-    quick.advance(60 * 2500)
+    quick.advance(60 * 1500)
     await quick.record(3)
-    quick.advance(60 * 12_000)
+    quick.advance(60 * 11_000)
     await quick.record(3)
     const { size } = (await quick.store.head())!
-    expect(size).toBeGreaterThan(50)
+    expect(size).toBeGreaterThan(30)
     expect((await verifyLog(quick.store, full(quick))).verdict).toBe('verified')
-    for (let from = 1; from < size; from += 7) {
+    for (let from = 1; from < size; from += 13) {
       for (const range of [{ from }, { to: from }, { from, to: from + 1 }]) {
         expect((await verifyLog(quick.store, full(quick), range)).findings).toEqual([])
       }

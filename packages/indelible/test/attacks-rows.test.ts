@@ -4,7 +4,16 @@ import { Ratchet } from '../src/chain/chain.ts'
 import { leafHash } from '../src/tree/hash.ts'
 import { tileRoot } from '../src/tree/tile.ts'
 import { Forger } from './attack-forger.ts'
-import { attack, cleanUp, makeSpecimen, ORIGIN, type Specimen, type Victim, verify } from './attack-kit.ts'
+import {
+  attack,
+  cleanUp,
+  makeSpecimen,
+  ORIGIN,
+  openDatabase,
+  type Specimen,
+  type Victim,
+  verify,
+} from './attack-kit.ts'
 
 let log: Specimen
 let other: Specimen
@@ -187,39 +196,45 @@ describe('rows', () => {
 })
 
 describe('parts', () => {
-  const PART = 306
-  const where = `idx = ${PART} AND name = 'output'`
-  const disclosure = (victim: Victim, at = where) => victim.one<string>(`SELECT disclosure FROM payloads WHERE ${at}`)
-  const show = (text: string) => (victim: Victim) =>
-    victim.sql(`UPDATE payloads SET disclosure = ? WHERE ${where}`, text)
+  /** An entry with the parts input and output. */
+  const part = ({ home }: Specimen, nth = 0) => {
+    const db = openDatabase(`${home}/log.db`)
+    const query = "SELECT idx FROM payloads WHERE name = 'output' AND idx > 300 ORDER BY idx LIMIT 1 OFFSET ?"
+    const { idx } = db.prepare(query).get(nth) as { idx: number }
+    db.close()
+    return idx
+  }
+  const disclosure = (victim: Victim, name = 'output', nth = 0) =>
+    victim.one<string>('SELECT disclosure FROM payloads WHERE idx = ? AND name = ?', part(log, nth), name)
+  const show = (victim: Victim, text: string) =>
+    victim.sql("UPDATE payloads SET disclosure = ? WHERE idx = ? AND name = 'output'", text, part(log))
+  const remove = (victim: Victim) => victim.sql("DELETE FROM payloads WHERE idx = ? AND name = 'output'", part(log))
+  const here = { index: part, only: [] }
+
   for (const at of [0, 30, 60, 110, -2]) {
     const alter = (victim: Victim) => {
       const text = disclosure(victim)
       const place = (at + text.length) % text.length
-      show(`${text.slice(0, place)}${text[place] === 'x' ? 'y' : 'x'}${text.slice(place + 1)}`)(victim)
+      show(victim, `${text.slice(0, place)}${text[place] === 'x' ? 'y' : 'x'}${text.slice(place + 1)}`)
     }
-    attack('flip-disclosure', specimen, alter, { index: PART, only: [] })
+    attack('flip-disclosure', specimen, alter, here)
   }
-  const forge = (victim: Victim) => show(disclosure(victim).replace(/"answer \d+"/, '"another answer"'))(victim)
-  attack('disclosure-forged', specimen, forge, { index: PART, only: [] })
-  const otherPart = (victim: Victim) => show(disclosure(victim, `idx = ${PART} AND name = 'input'`))(victim)
-  attack('disclosure-part', specimen, otherPart, { index: PART, only: [] })
-  const otherEntry = (victim: Victim) => show(disclosure(victim, `idx = ${PART + 4} AND name = 'output'`))(victim)
-  attack('disclosure-entry', specimen, otherEntry, { index: PART, only: [] })
-  attack('disclosure-deleted', specimen, (victim) => victim.sql(`DELETE FROM payloads WHERE ${where}`), {
-    index: PART,
-    only: [],
-  })
-  for (const name of ['secret', '__proto__', 'constructor', 'toString']) {
-    const add = (victim: Victim) => victim.sql('INSERT INTO payloads VALUES (?, ?, ?)', PART, name, disclosure(victim))
-    attack('disclosure-extra', specimen, add, { index: PART, only: [] })
+  const forge = (victim: Victim) => show(victim, disclosure(victim).replace(/"answer \d+"/, '"another answer"'))
+  attack('disclosure-forged', specimen, forge, here)
+  attack('disclosure-part', specimen, (victim) => show(victim, disclosure(victim, 'input')), here)
+  attack('disclosure-entry', specimen, (victim) => show(victim, disclosure(victim, 'output', 1)), here)
+  attack('disclosure-deleted', specimen, remove, here)
+  for (const name of ['secret', '__proto__', 'constructor', 'toString', '']) {
+    const add = (victim: Victim) =>
+      victim.sql('INSERT INTO payloads VALUES (?, ?, ?)', part(log), name, disclosure(victim))
+    attack('disclosure-extra', specimen, add, here)
   }
   const behind = (victim: Victim) => victim.sql("INSERT INTO payloads SELECT size, 'output', 'x' FROM head")
   attack('disclosure-behind', specimen, behind, { only: [] })
   const forgeErased = (victim: Victim) => {
-    victim.sql(`DELETE FROM payloads WHERE ${where}`)
-    const erased = { type: 'audit.erased', audit: { parts: [[PART, 'output']] } }
-    forger(victim).edit(PART + 1, (record) => ({ ...record, ...erased }))
+    remove(victim)
+    const erased = { type: 'audit.erased', audit: { parts: [[part(log), 'output']] } }
+    forger(victim).edit(part(log) + 1, (record) => ({ ...record, ...erased }))
   }
-  attack('erased-forged', specimen, forgeErased, { index: PART + 1 })
+  attack('erased-forged', specimen, forgeErased, { index: (log) => part(log) + 1 })
 })

@@ -125,7 +125,7 @@ describe('an evidence bundle', () => {
     const bundle = await bundleOf(source({ filter: { session: 's' } }))
     const files = unpack(bundle)
     expect([...files.keys()].filter((name) => /entries|proofs/.test(name))).toEqual([])
-    expect([...files.keys()].filter((name) => name.startsWith('packs/')).length).toBe(6)
+    expect([...files.keys()].filter((name) => name.startsWith('packs/')).length).toBe(20)
     expect(textOf(files, 'index.html')).toContain('The first 1000 of 10001 entries')
     expect(await checkBundle(bundle, policy)).toMatchObject({ verdict: 'verified', entries: 10_001, first: 1 })
   }, 20_000)

@@ -33,9 +33,9 @@ export function addCheck(program: Command, context: Context): void {
 }
 
 async function check(file: string, { entry, vkey }: CheckOptions, context: Context): Promise<void> {
-  if (isZip(file)) return checkEvidence(file, vkey, context)
-  if (entry === undefined) throw new UsageError('a proof needs --entry: the entry that it is of')
-  await checkEntry(file, entry, vkey, context)
+  if (entry !== undefined) return checkEntry(file, entry, vkey, context)
+  if (!isZip(file)) throw new UsageError('a proof needs --entry, the entry that it is of; an evidence bundle is a zip archive')
+  await checkEvidence(file, vkey, context)
 }
 
 /** A zip archive begins with the header of its first file, an empty one with its end. */

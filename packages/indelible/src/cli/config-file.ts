@@ -23,7 +23,8 @@ const FIXED: Readonly<Record<string, string>> = {
   'log.profile':
     'it says with what this log was signed from its first entry on. For another profile make another log: indelible init --profile PROFILE',
   'log.store': 'it says where the entries of this log are. Another store would be another log: indelible init',
-  'keys.dir': 'the keys of this log are not there. With nothing writing the log, move the folder there first, then repeat',
+  'keys.dir':
+    'the keys of this log are not there. With nothing writing the log, move the folder there first, then repeat',
 }
 
 /**

@@ -6,7 +6,10 @@ import { Command, CommanderError } from 'commander'
 import { VERSION } from '../version.ts'
 import { addCheck } from './check.ts'
 import { addCheckpoint } from './checkpoint.ts'
+import { addCompletion } from './completion.ts'
+import { addConfig } from './config-command.ts'
 import { type CommandModule, Context, examples } from './context.ts'
+import { addDoctor } from './doctor.ts'
 import { describeFailure, type ExitCode, type Failure, OK, USAGE } from './exit.ts'
 import { addExport } from './export.ts'
 import { addIndex } from './index-command.ts'
@@ -17,6 +20,7 @@ import { printable } from './output.ts'
 import { addProve } from './prove.ts'
 import { addRecord } from './record.ts'
 import { addShow } from './show.ts'
+import { addStatus } from './status.ts'
 import { addTail } from './tail.ts'
 import { addVerify } from './verify.ts'
 
@@ -34,6 +38,10 @@ const COMMANDS: readonly CommandModule[] = [
   addCheckpoint,
   addKeys,
   addIndex,
+  addConfig,
+  addStatus,
+  addDoctor,
+  addCompletion,
 ]
 
 /** Runs one command line, `argv` as in `process.argv`, and sets the exit code of the process. */

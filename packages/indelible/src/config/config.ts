@@ -99,7 +99,9 @@ export function parseConfig(value: unknown, where: (key: string) => string): Con
     const message = `${where(key)}: unknown key ${key}; did you mean ${nearestKey(key)}?`
     throw new IndelibleError('ERR_CONFIG_INVALID', message)
   }
-  throw new IndelibleError('ERR_CONFIG_INVALID', `${where(path)}: ${path || 'configuration'}: ${issue!.message}`)
+  // What is wrong with a name in a map is one level deeper.
+  const { message } = (issue!.code === 'invalid_key' && issue!.issues[0]) || issue!
+  throw new IndelibleError('ERR_CONFIG_INVALID', `${where(path)}: ${path || 'configuration'}: ${message}`)
 }
 
 /** `INDELIBLE_SECTION__KEY` over the file. `variables` learns which key, and which section, stands in which variable. */

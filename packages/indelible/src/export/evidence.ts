@@ -136,8 +136,8 @@ class FilesLayout implements Layout {
 }
 
 /** Entries and characters after which a pack is closed. Each is held in memory, by writer and reader. */
-const PACK_ENTRIES = 4096
-const PACK_LENGTH = 8 * 1024 * 1024
+const PACK_ENTRIES = 1024
+const PACK_LENGTH = 2 * 1024 * 1024
 
 class PacksLayout implements Layout {
   readonly #zip: ZipWriter

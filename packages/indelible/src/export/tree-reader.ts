@@ -1,29 +1,61 @@
-/** Tree nodes for many proofs of one size: tiles and the right edge are read once, not once a proof. */
-
+/** Tree nodes for many proofs of one size: what several of them need is read and folded once. */
+import type { Hash } from '../tree/hash.ts'
+import type { NodeId } from '../tree/node.ts'
 import type { NodeReader } from '../tree/proof.ts'
 import { sourceNodeReader, type TileSource } from '../tree/source.ts'
+import { TILE_HEIGHT } from '../tree/tile.ts'
 
-/** Answers kept, of at most 8 KiB each. */
-const MAX_KEPT = 512
+/** Answers of the source that are kept, of at most 8 KiB each, and nodes above the lowest tiles, of 32 bytes. */
+const MAX_ANSWERS = 256
+const MAX_NODES = 16_384
 
 export function cachedNodeReader(source: TileSource, size: number): NodeReader {
-  const kept = new Map<string, Promise<unknown>>()
-  const once = <T>(key: string, read: () => Promise<T>): Promise<T> => {
-    const known = kept.get(key) as Promise<T> | undefined
-    if (known) return known
-    // Proofs come in log order: what was kept first is what is needed last.
-    if (kept.size >= MAX_KEPT) kept.delete(kept.keys().next().value!)
-    const answer = read()
-    kept.set(key, answer)
-    return answer
+  const nodes = new Kept<Hash>(MAX_NODES)
+  const read = sourceNodeReader(cachedSource(source), size)
+  return async (wanted) => {
+    const missing = wanted.filter((node) => nodes.get(keyOf(node)) === undefined)
+    const hashes = new Map<string, Hash>()
+    for (const [i, hash] of (await read(missing)).entries()) {
+      const node = missing[i]!
+      hashes.set(keyOf(node), hash)
+      // Those below are of one proof or two.
+      if (node.level >= TILE_HEIGHT) nodes.set(keyOf(node), new Uint8Array(hash))
+    }
+    return wanted.map((node) => hashes.get(keyOf(node)) ?? nodes.get(keyOf(node))!)
   }
-  return sourceNodeReader(
-    {
-      tile: (level, index) => once(`tile ${level} ${index}`, () => source.tile(level, index)),
-      tileRoots: (level, start, end) =>
-        once(`roots ${level} ${start} ${end}`, () => source.tileRoots(level, start, end)),
-      leaves: (start, end) => once(`leaves ${start} ${end}`, () => source.leaves(start, end)),
-    },
-    size,
-  )
+}
+
+const keyOf = ({ level, index }: NodeId) => `${level}/${index}`
+
+function cachedSource(source: TileSource): TileSource {
+  const answers = new Kept<Promise<unknown>>(MAX_ANSWERS)
+  const once = <T>(key: string, read: () => Promise<T>): Promise<T> => {
+    const known = answers.get(key) as Promise<T> | undefined
+    return known ?? (answers.set(key, read()) as Promise<T>)
+  }
+  return {
+    tile: (level, index) => once(`tile ${level} ${index}`, () => source.tile(level, index)),
+    tileRoots: (level, start, end) => once(`roots ${level} ${start} ${end}`, () => source.tileRoots(level, start, end)),
+    leaves: (start, end) => once(`leaves ${start} ${end}`, () => source.leaves(start, end)),
+  }
+}
+
+/** Keeps so many; proofs come in log order, so what was kept first is what is needed last. */
+class Kept<T> {
+  readonly #most: number
+  readonly #values = new Map<string, T>()
+
+  constructor(most: number) {
+    this.#most = most
+  }
+
+  get(key: string): T | undefined {
+    return this.#values.get(key)
+  }
+
+  set(key: string, value: T): T {
+    if (this.#values.size >= this.#most) this.#values.delete(this.#values.keys().next().value!)
+    this.#values.set(key, value)
+    return value
+  }
 }

@@ -29,17 +29,16 @@ export interface SourceLine {
 
 /** A file as an importer reads it: the same bytes however often. */
 export interface ImportSource {
-  /** Of the file's bytes as they are, compressed or not, in hex. All zeros while the file is only being checked. */
+  /** Of the file's bytes as they are, packed or not, in hex. */
   readonly sha256: string
   /** What came out of verifying the file's own chain. `null` for formats that have none. */
   readonly chain: ChainFinding | null
   /** Lines that are not blank, without their ends. Those that are too long or not UTF-8 are reported, and left out. */
   lines(): AsyncIterable<SourceLine>
-  /**
-   * All of it, for formats that are one JSON document.
-   * @throws IndelibleError `ERR_IMPORT_INVALID` if it is longer than a document may be
-   */
-  text(): Promise<string>
+  /** The first of them, and nothing reported; `null` if it is too long or not UTF-8, or if there is none. */
+  firstLine(): Promise<string | null>
+  /** All of it, for formats that are one JSON document; `null` if it is longer than a document may be, or not UTF-8. */
+  text(): Promise<string | null>
   /**
    * Reports what cannot be imported; the caller goes on without it.
    * @param reason says what was expected, and quotes nothing

@@ -23,8 +23,6 @@ const CR = 0x0d
 
 export interface TextSourceOptions {
   readonly chain?: ChainFinding | null
-  /** Default: the file's. */
-  readonly sha256?: string
   readonly limits?: TextLimits | undefined
   readonly onBad: (place: SourcePlace, reason: string) => void
 }
@@ -36,21 +34,32 @@ export class TextSource implements ImportSource {
   readonly #file: PinnedFile
   readonly #limits: Required<TextLimits>
 
-  constructor(file: PinnedFile, { chain = null, sha256 = file.sha256, limits, onBad }: TextSourceOptions) {
+  constructor(file: PinnedFile, { chain = null, limits, onBad }: TextSourceOptions) {
     this.#file = file
-    this.sha256 = sha256
+    this.sha256 = file.sha256
     this.chain = chain
     this.bad = onBad
     this.#limits = { ...DEFAULTS, ...limits }
   }
 
-  async *lines(): AsyncGenerator<SourceLine, void> {
+  lines(): AsyncGenerator<SourceLine, void> {
+    return this.#lines(this.bad)
+  }
+
+  async firstLine(): Promise<string | null> {
+    let isBad = false
+    for await (const { text } of this.#lines(() => (isBad = true))) return isBad ? null : text
+    return null
+  }
+
+  async *#lines(bad: TextSourceOptions['onBad']): AsyncGenerator<SourceLine, void> {
     const { line: most } = this.#limits
     let line = 1
     let pieces: Buffer[] = []
     let length = 0
     const end = (): SourceLine | null => {
-      const text = length > most ? null : this.#lineText(line, pieces)
+      const text = length > most ? null : lineText(line, pieces)
+      if (text === null && length <= most) bad({ line }, 'not UTF-8')
       const ended = text === null || text.trim() === '' ? null : { line, text }
       line++
       pieces = []
@@ -61,7 +70,7 @@ export class TextSource implements ImportSource {
       for (let at = 0; at < chunk.length; ) {
         const found = chunk.indexOf(LF, at)
         const to = found < 0 ? chunk.length : found
-        if (length <= most && length + to - at > most) this.bad({ line }, `longer than ${most} bytes`)
+        if (length <= most && length + to - at > most) bad({ line }, `longer than ${most} bytes`)
         length += to - at
         if (length <= most) pieces.push(chunk.subarray(at, to))
         else pieces = []
@@ -76,25 +85,16 @@ export class TextSource implements ImportSource {
     if (last) yield last
   }
 
-  #lineText(line: number, pieces: readonly Buffer[]): string | null {
-    const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
-    const text = decode(bytes.at(-1) === CR ? bytes.subarray(0, -1) : bytes)
-    if (text === null) this.bad({ line }, 'not UTF-8')
-    return line === 1 && text?.startsWith('\ufeff') ? text.slice(1) : text
-  }
-
-  async text(): Promise<string> {
-    const { document: most } = this.#limits
+  async text(): Promise<string | null> {
     const pieces: Buffer[] = []
     let length = 0
     for await (const chunk of this.#bytes()) {
       length += chunk.length
-      if (length > most) throw this.#invalid(`one JSON document of more than ${most} bytes: use JSON Lines instead`)
+      if (length > this.#limits.document) return null
       pieces.push(chunk)
     }
     const text = decode(Buffer.concat(pieces))
-    if (text === null) throw this.#invalid('not UTF-8')
-    return text.startsWith('\ufeff') ? text.slice(1) : text
+    return text?.startsWith('\ufeff') ? text.slice(1) : text
   }
 
   async *#bytes(): AsyncGenerator<Buffer, void> {
@@ -164,6 +164,12 @@ const PACKED = [
   ['a Parquet file', '50415231'],
   ['an SQLite database', '53514c69746520666f726d6174'],
 ] as const
+
+function lineText(line: number, pieces: readonly Buffer[]): string | null {
+  const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
+  const text = decode(bytes.at(-1) === CR ? bytes.subarray(0, -1) : bytes)
+  return line === 1 && text?.startsWith('\ufeff') ? text.slice(1) : text
+}
 
 function decode(bytes: Buffer): string | null {
   try {

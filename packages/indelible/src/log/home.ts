@@ -1,6 +1,16 @@
 /** A home folder: making one, and opening the log in it. */
 import { createCipheriv, createHmac, generateKeyPairSync, hash, hkdfSync, randomBytes, sign } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { toBase64Url } from '../bytes.ts'
@@ -102,7 +112,10 @@ export async function createLog(options: CreateLogOptions = {}): Promise<Created
     }
     writeFileAtomic(join(draft, 'config.json'), `${JSON.stringify(config, null, 2)}\n`)
     // Without the environment: what that changes is an entry as soon as the log is opened.
-    writeAppliedConfig(draft, parseConfig(config, () => 'config.json'))
+    writeAppliedConfig(
+      draft,
+      parseConfig(config, () => 'config.json'),
+    )
     mkdirSync(join(draft, 'spool'), { mode: 0o700 })
     const keys = new FileKeys(keysDraft, { host })
     const vkey = formatVkey(keys.signer.key)
@@ -316,7 +329,8 @@ function noteUncleanShutdown(home: string, log: Log): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     const killed = readdirSync(directory).filter((name) => isGone(name.slice(0, name.lastIndexOf('-'))) !== false)
-    writeFileAtomic(mark, '')
+    writeFileSync(mark, '', { flag: 'wx', mode: 0o600 })
+    syncDirectory(directory)
     log.onClose(() => rmSync(mark, { force: true }))
     if (killed.length === 0) return
     // The marks stay until the log says so: whoever is killed before that leaves them to the next.

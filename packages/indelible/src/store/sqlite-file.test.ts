@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
+import { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { utf8 } from '../bytes.ts'
 import { BatchWriter, numbered } from '../testing/batches.ts'
@@ -154,11 +155,27 @@ describe('the file of a sqlite store', () => {
     expect(existsSync(join(folder, 'nowhere'))).toBe(false)
   })
 
+  it('is made although somebody else is reading it', async () => {
+    writeFileSync(path, '')
+    const reader = new Worker(
+      `const { parentPort, workerData } = require('node:worker_threads')
+      const { DatabaseSync } = require('node:sqlite')
+      const db = new DatabaseSync(workerData)
+      db.exec('BEGIN; SELECT count(*) FROM sqlite_schema')
+      parentPort.postMessage('reading')
+      setTimeout(() => db.close(), 100)`,
+      { eval: true, workerData: path },
+    )
+    await once(reader, 'message')
+    await assertHolds(open(), [])
+    await once(reader, 'exit')
+  })
+
   it('is made once by several processes that open it at the same moment', async () => {
-    const [processes, logs] = [5, 15]
+    const [processes, logs] = [5, 20]
     const atMs = Date.now() + 500
     const outcomes = await Promise.all(Array.from({ length: processes }, (_, i) => openElsewhere(`p${i}`, logs, atMs)))
-    expect(outcomes).toEqual(Array(processes).fill('appended '.repeat(logs)))
+    expect(outcomes).toEqual(Array(processes).fill('done'))
     for (let i = 0; i < logs; i++) {
       path = join(folder, `${i}.db`)
       const rows = await collect(open().entries(0, 100))
@@ -167,22 +184,25 @@ describe('the file of a sqlite store', () => {
   })
 })
 
-/** In another process, opens one log after the other, each at a given moment, and appends an entry. */
+/** In another process, opens one log after the other, each at a given moment, and then appends an entry to each. */
 async function openElsewhere(label: string, logs: number, atMs: number): Promise<string> {
   const source = (name: string) => JSON.stringify(new URL(name, import.meta.url).href)
   const script = `
     const { openSqliteStore } = await import(${source('./sqlite.ts')})
     const { BatchWriter, numbered } = await import(${source('../testing/batches.ts')})
-    for (let i = 0; i < ${logs}; i++) {
-      while (Date.now() < ${atMs} + i * 40);
-      try {
-        const store = openSqliteStore(${JSON.stringify(folder)} + '/' + i + '.db')
+    try {
+      const stores = []
+      for (let i = 0; i < ${logs}; i++) {
+        while (Date.now() < ${atMs} + i * 20);
+        stores.push(openSqliteStore(${JSON.stringify(folder)} + '/' + i + '.db'))
+      }
+      for (const store of stores) {
         await new BatchWriter(store).append(numbered('${label}', 1))
         await store.close()
-        process.stdout.write('appended ')
-      } catch (error) {
-        process.stdout.write(error.code + ': ' + error.message + ' ')
       }
+      process.stdout.write('done')
+    } catch (error) {
+      process.stdout.write(error.code + ': ' + error.message)
     }`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
   const [output] = await Promise.all([text(child.stdout), once(child, 'close')])

@@ -77,11 +77,12 @@ export function connect(path: string, options: SqliteOptions): DatabaseSync {
   try {
     return openConnection(path, options)
   } catch (error) {
-    const isUnopenedLog = options.readOnly && resultCode(error) === 8 && !existsSync(`${path}-wal`)
-    if (!isUnopenedLog) throw storeError(error, 'cannot open the database')
+    const code = resultCode(error)
+    const isShut = options.readOnly && (code === READONLY || code === CANTOPEN) && !existsSync(`${path}-wal`)
+    if (!isShut) throw storeError(error, 'cannot open the database')
   }
-  // A folder where nothing can be made, such as a read-only medium, has no place for the files that WAL readers share.
-  // Without a WAL the database is complete, and can be read as a file that nobody changes.
+  // On a read-only medium there is no place for the WAL and what its readers share. A database without a WAL is complete,
+  // and can be read as a file that nobody changes.
   try {
     return openConnection(new URL(`${pathToFileURL(path).href}?immutable=1`), options)
   } catch (error) {
@@ -187,14 +188,17 @@ function pragma(db: DatabaseSync, name: 'user_version' | 'application_id'): numb
 
 /** Whether SQLite refused because another connection holds the lock. */
 export function isBusy(error: unknown): boolean {
-  return resultCode(error) === 5
+  return resultCode(error) === BUSY
 }
 
 // Result codes, https://www.sqlite.org/rescode.html: primary ones, and extended ones that say more.
+const BUSY = 5
+const READONLY = 8
+const CANTOPEN = 14
 const CODES: Record<number, IndelibleErrorCode> = {
-  5: 'ERR_STORE_BUSY',
+  [BUSY]: 'ERR_STORE_BUSY',
   6: 'ERR_STORE_BUSY',
-  8: 'ERR_STORE_READONLY',
+  [READONLY]: 'ERR_STORE_READONLY',
   11: 'ERR_STORE_CORRUPT',
   13: 'ERR_STORE_FULL',
   26: 'ERR_STORE_CORRUPT',

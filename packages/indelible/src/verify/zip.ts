@@ -1,6 +1,6 @@
 /**
  * Reads a zip archive of which nothing is believed. Stricter than the format: one disk, no comments, no extra fields, no zip64,
- * no encryption; members lie one after the other from the first byte on, then their directory, then its end record, then
+ * no encryption, sizes in every header; members lie one after the other from the first byte on, then their directory, then its end record, then
  * nothing. So two readers cannot see two archives in one file, and there is no room for what no directory lists.
  *
  * Memory is bounded by the directory and the largest member: a size is looked at before anything is inflated, and inflating
@@ -41,16 +41,11 @@ const MAX_NAME = 128
 const END_BYTES = 22
 const ENTRY_BYTES = 46
 const LOCAL_BYTES = 30
-const DESCRIPTOR_BYTES = 16
-const FLAG_DESCRIPTOR = 0x0008
-// Bits 1 and 2 say how hard the writer tried.
-const FLAGS_KNOWN = FLAG_DESCRIPTOR | 0x0006
 
 interface Member {
   readonly name: string
   /** The directory's entry, verbatim. */
   readonly entry: Uint8Array
-  readonly flags: number
   readonly method: number
   readonly crc: number
   readonly compressed: number
@@ -106,11 +101,11 @@ function parseMember(directory: Uint8Array, at: number, offset: number): Member 
     throw malformed('a name in its directory is too long, empty or cut off')
   }
   const name = asciiName(entry.subarray(ENTRY_BYTES))
-  const [flags, method] = [u16(entry, 8), u16(entry, 10)]
+  const method = u16(entry, 10)
   const [crc, compressed, size] = [u32(entry, 16), u32(entry, 20), u32(entry, 24)]
-  // Version, extra field, comment, disk, attributes (a link would be one): none of them is needed, so none is allowed.
-  const plain = [30, 32, 34, 36].every((field) => u16(entry, field) === 0) && u32(entry, 38) === 0
-  if (!plain || u16(entry, 4) !== 20 || u16(entry, 6) !== 20 || (flags & ~FLAGS_KNOWN) !== 0) {
+  // Flags, extra field, comment, disk, attributes (a link would be one): none of them is needed, so none is allowed.
+  const plain = [8, 30, 32, 34, 36].every((field) => u16(entry, field) === 0) && u32(entry, 38) === 0
+  if (!plain || u16(entry, 4) !== 20 || u16(entry, 6) !== 20) {
     throw malformed(`${name} has flags, attributes, an extra field or a comment`)
   }
   if (method !== 0 && method !== 8) throw malformed(`${name} is compressed by method ${method}, expected 0 or 8`)
@@ -125,9 +120,8 @@ function parseMember(directory: Uint8Array, at: number, offset: number): Member 
     throw malformed(`${name} takes ${compressed} bytes for ${size}`)
   }
   if (u32(entry, 42) !== offset) throw malformed(`${name} does not begin where the file before it ends`)
-  const descriptor = (flags & FLAG_DESCRIPTOR) === 0 ? 0 : DESCRIPTOR_BYTES
-  const end = offset + LOCAL_BYTES + nameLength + compressed + descriptor
-  return { name, entry, flags, method, crc, compressed, size, offset, end }
+  const end = offset + LOCAL_BYTES + nameLength + compressed
+  return { name, entry, method, crc, compressed, size, offset, end }
 }
 
 /** A name as its bytes say. Only printable ASCII: what is no name of a bundle is then shown safely. */
@@ -141,25 +135,16 @@ function asciiName(bytes: Uint8Array): string {
 }
 
 async function readMember(source: ByteSource, member: Member): Promise<Uint8Array> {
-  const { name, entry, flags, method, compressed, crc, offset, end, size } = member
+  const { name, entry, method, crc, offset, end, size } = member
   const bytes = await source.read(offset, end)
   if (bytes.length !== end - offset || u32(bytes, 0) !== 0x04034b50) throw malformed(`${name} has no header`)
-  const nameEnd = LOCAL_BYTES + entry.length - ENTRY_BYTES
-  const hasDescriptor = (flags & FLAG_DESCRIPTOR) !== 0
-  // Version to modification time, and name lengths: as the directory has them.
+  // Version to extra field, and the name: as the directory has them.
+  const start = LOCAL_BYTES + entry.length - ENTRY_BYTES
   const agrees =
-    isEqual(bytes.subarray(4, 14), entry.subarray(6, 16)) &&
-    isEqual(bytes.subarray(14, 26), hasDescriptor ? new Uint8Array(12) : entry.subarray(16, 28)) &&
-    isEqual(bytes.subarray(26, LOCAL_BYTES), entry.subarray(28, 32)) &&
-    isEqual(bytes.subarray(LOCAL_BYTES, nameEnd), entry.subarray(ENTRY_BYTES))
+    isEqual(bytes.subarray(4, LOCAL_BYTES), entry.subarray(6, 32)) &&
+    isEqual(bytes.subarray(LOCAL_BYTES, start), entry.subarray(ENTRY_BYTES))
   if (!agrees) throw malformed(`the header of ${name} says otherwise than the directory`)
-  const data = bytes.subarray(nameEnd, nameEnd + compressed)
-  if (hasDescriptor) {
-    const descriptor = bytes.subarray(nameEnd + compressed)
-    if (u32(descriptor, 0) !== 0x08074b50 || !isEqual(descriptor.subarray(4), entry.subarray(16, 28))) {
-      throw malformed(`${name} is followed by other sizes than the directory's`)
-    }
-  }
+  const data = bytes.subarray(start)
   const content = method === 0 ? new Uint8Array(data) : inflate(data, size, name)
   if (crc32(content) !== crc) throw new BundleFault('file_altered', `archive: ${name} does not have its CRC-32`)
   return content

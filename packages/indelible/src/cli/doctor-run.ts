@@ -1,0 +1,148 @@
+/** Runs the checks of `indelible doctor` on one home, in an order in which nothing can be ahead of the log by accident. */
+import { existsSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { type Config, loadConfig } from '../config/config.ts'
+import { isIndelibleError } from '../errors.ts'
+import { inspectKeys, type KeysInspection } from '../keys/file-keys.ts'
+import { type LogPin, Pins } from '../keys/pins.ts'
+import { keysDirectory } from '../log/home.ts'
+import { indexedEntries } from '../query/index-state.ts'
+import { SCHEMA_VERSION } from '../store/sqlite-schema.ts'
+import { attempt, type Check, failure, ok } from './doctor-check.ts'
+import {
+  checkKeysFolder,
+  checkLeftovers,
+  checkNode,
+  checkPermissions,
+  checkPlace,
+  checkSigningKey,
+  checkSpool,
+  checkVariables,
+  checkWriters,
+} from './doctor-home.ts'
+import { checkClock, checkDisk, checkEpochs, checkFile, checkIndex, checkMemory, checkWal } from './doctor-log.ts'
+import { databaseBytes, databaseFile, fileBytes, type LogFacts, readDisk, readLog } from './home-facts.ts'
+import { count } from './output.ts'
+
+export interface ExamineOptions {
+  /** Has SQLite check its files. */
+  readonly deep: boolean
+}
+
+/** @throws IndelibleError `ERR_HOME_NOT_FOUND`; whatever else is wrong is among the checks */
+export async function examine(home: string, { deep }: ExamineOptions): Promise<Check[]> {
+  let config: Config
+  try {
+    config = loadConfig(home)
+  } catch (error) {
+    if (!isIndelibleError(error, 'ERR_CONFIG_INVALID')) throw error
+    const action = 'correct it, with indelible config unset KEY for instance; nothing else was checked'
+    return [checkNode(), failure('config', error.message, action)]
+  }
+  const variables = checkVariables()
+  const known = ok('config', `${join(home, 'config.json')} has known keys only`)
+  const paths: Paths = {
+    home,
+    keys: keysDirectory(home, config),
+    database: databaseFile(home, config),
+    index: join(home, 'index.db'),
+    pins: new Pins().directory,
+  }
+  return [
+    checkNode(),
+    ...(variables.length > 0 ? variables : [known]),
+    ...(await examineHome(paths, config)),
+    ...(await examineLog(paths, config)),
+    ...(deep ? await examineFiles(paths) : []),
+  ]
+}
+
+interface Paths {
+  readonly home: string
+  readonly keys: string
+  readonly database: string
+  readonly index: string
+  readonly pins: string
+}
+
+const AS_WRITER = 'run doctor as the user that writes the log, or restore what is missing'
+const VERIFY = 'run indelible verify; a database that is damaged or gone has to be restored'
+const REBUILD = 'indelible index rebuild: it holds nothing that is not in the log'
+
+async function examineHome({ home, keys, database, pins }: Paths, config: Config): Promise<Check[]> {
+  return [
+    ...(await attempt('permissions', AS_WRITER, () => checkPermissions({ home, keys, database, pins }))),
+    ...(await attempt('keys_folder', AS_WRITER, () => [checkKeysFolder(home, keys, database)])),
+    ...(await attempt('place', AS_WRITER, () => [checkPlace(config, inspectKeys(keys, config.keys.host))])),
+    ...(await attempt('signing_key', AS_WRITER, () => {
+      // Written once: a rotation puts another file in its place.
+      return [checkSigningKey(statSync(join(keys, 'log.skey')).mtimeMs, Date.now())]
+    })),
+    checkWriters(home),
+    checkSpool(home),
+    ...(await attempt('leftovers', AS_WRITER, () => checkLeftovers([home, keys, pins], [home, keys]))),
+  ]
+}
+
+async function examineLog({ home, keys, database, index, pins }: Paths, config: Config): Promise<Check[]> {
+  const checks: Check[] = []
+  // The log last: what is compared with it must not be ahead only because the log has grown meanwhile.
+  let state: KeysInspection | null = null
+  let pin: LogPin | null = null
+  let indexed: number | null = null
+  // What is wrong with the keys has been said above.
+  await attempt('keys', AS_WRITER, () => {
+    state = inspectKeys(keys, config.keys.host)
+    return []
+  })
+  const pinFaults = await attempt('pin', VERIFY, () => {
+    pin = new Pins(pins).read(config.log.origin)
+    const other = pin ? null : new Pins(pins).findByHome(home)
+    return other ? [failure('pin', `another log was here: ${other.origin}, of ${other.size} entries`, VERIFY)] : []
+  })
+  const indexFaults = await attempt('index', REBUILD, () => {
+    indexed = indexedEntries(index)
+    return []
+  })
+  let found: LogFacts | null = null
+  checks.push(
+    ...(await attempt('database', VERIFY, async () => {
+      found = await readLog(home)
+      return [ok('database', `schema version ${SCHEMA_VERSION}, ${count(found.head.size, 'entry', 'entries')}`)]
+    })),
+    checkWal(fileBytes(`${database}-wal`)),
+  )
+  if (found !== null) checks.push(...judge({ database, index }, found, state, indexFaults.length > 0, indexed))
+  checks.push(...indexFaults, ...pinFaults)
+  if (found !== null && pinFaults.length === 0) checks.push(...checkMemory(pin, state, found))
+  return checks
+}
+
+function judge(
+  { database, index }: Pick<Paths, 'database' | 'index'>,
+  { head, clock: stated }: LogFacts,
+  keys: KeysInspection | null,
+  indexFailed: boolean,
+  indexed: number | null,
+): Check[] {
+  const now = Date.now()
+  const clock = keys?.clock ?? stated
+  const lifetimeMs = clock === null ? 0 : now - clock.startMs
+  return [
+    checkDisk(readDisk(dirname(database)), databaseBytes(database), lifetimeMs),
+    checkClock(head.observed, clock, now),
+    ...(keys ? [checkEpochs(keys, head.epoch, now)] : []),
+    ...(indexFailed ? [] : [checkIndex(index, indexed, head.size)]),
+  ]
+}
+
+async function examineFiles({ database, index }: Paths): Promise<Check[]> {
+  const checks: Check[] = []
+  for (const [name, file, action] of [
+    ['database_file', database, VERIFY],
+    ['index_file', index, REBUILD],
+  ] as const) {
+    if (existsSync(file)) checks.push(...(await attempt(name, action, () => [checkFile(name, file, action)])))
+  }
+  return checks
+}

@@ -1,0 +1,77 @@
+/** What `indelible status` says, read in an order in which nothing can be ahead of the log by accident. */
+import { dirname, join } from 'node:path'
+import { loadConfig } from '../config/config.ts'
+import { withoutPassword } from '../config/sources.ts'
+import { Pins } from '../keys/pins.ts'
+import { indexedEntries } from '../query/index-state.ts'
+import { describeFailure } from './exit.ts'
+import {
+  databaseBytes,
+  databaseFile,
+  epochNow,
+  readDisk,
+  readLog,
+  readSpool,
+  readWriters,
+  type WriterFacts,
+} from './home-facts.ts'
+
+export interface Status {
+  readonly origin: string
+  readonly home: string
+  readonly store: { readonly uri: string; readonly file: string; readonly bytes: number }
+  readonly entries: number
+  readonly last_entry: { readonly time: string; readonly age_seconds: number }
+  readonly checkpoint: { readonly size: number; readonly age_seconds: number }
+  /** `clock`: the epoch by the wall clock, `seconds`: length of one; `null` where entry 0 no longer says. */
+  readonly epoch: { readonly log: number; readonly clock: number | null; readonly seconds: number | null }
+  readonly index: Memory | null
+  readonly pin: (Memory & { readonly directory: string }) | null
+  readonly writers: WriterFacts
+  readonly spool: { readonly waiting: number }
+  readonly disk: { readonly free_bytes: number }
+}
+
+/** How far something beside the log has come; negative `behind` if the log has fewer entries than that. */
+export type Memory = { readonly size: number; readonly behind: number } | { readonly error: string }
+
+/** @throws IndelibleError `ERR_HOME_NOT_FOUND`, `ERR_CONFIG_INVALID`, and what reading the log throws */
+export async function readStatus(home: string): Promise<Status> {
+  const config = loadConfig(home)
+  const { origin, store } = config.log
+  const pins = new Pins()
+  const pin = attempt(() => pins.read(origin)?.size ?? null)
+  const indexed = attempt(() => indexedEntries(join(home, 'index.db')))
+  const { head, size, clock } = await readLog(home)
+  const now = Date.now()
+  const age = (now - Date.parse(head.observed)) / 1000
+  const file = databaseFile(home, config)
+  const pinned = memoryOf(pin, head.size)
+  return {
+    origin,
+    home,
+    store: { uri: String(withoutPassword(store)), file, bytes: databaseBytes(file) },
+    entries: head.size,
+    last_entry: { time: head.observed, age_seconds: age },
+    checkpoint: { size, age_seconds: age },
+    epoch: { log: head.epoch, clock: clock && epochNow(clock, now), seconds: clock?.seconds ?? null },
+    index: memoryOf(indexed, head.size),
+    pin: pinned && { ...pinned, directory: pins.directory },
+    writers: readWriters(home),
+    spool: { waiting: readSpool(home) },
+    disk: { free_bytes: readDisk(dirname(file)).freeBytes },
+  }
+}
+
+/** What is beside the log must not keep its status from being told. */
+function attempt<T>(work: () => T): T | { readonly error: string } {
+  try {
+    return work()
+  } catch (error) {
+    return { error: describeFailure(error).message }
+  }
+}
+
+function memoryOf(seen: number | { readonly error: string } | null, entries: number): Memory | null {
+  return typeof seen === 'number' ? { size: seen, behind: entries - seen } : seen
+}
