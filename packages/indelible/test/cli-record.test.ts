@@ -116,12 +116,15 @@ describe.concurrent('indelible record', () => {
     const { code, stdout, stderr } = await box.indelible(['record'], { input: event.replaceAll('\n', ' ') })
     expect(stderr).toBe('')
     expect(code).toBe(0)
-    expect(jsonLines(stdout)).toHaveLength(1)
-    const shown = await box.indelible(['show', '1'])
+    const receipts = jsonLines(stdout) as { index: number }[]
+    expect(receipts).toHaveLength(1)
+    // The change of configuration is an entry of its own.
+    const index = String(receipts[0]!.index)
+    const shown = await box.indelible(['show', index])
     expect(shown.code).toBe(0)
     expect(shown.stdout).toContain('\\u{1b}[2J\\u{9b}31m\\u{202e}gnp.exe\\r\\n\\u{0}')
     expect(shown.stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e]/)
-    expect(JSON.parse((await box.indelible(['show', '--json', '1'])).stdout).entry.tool.name).toBe('[moved to part]')
+    expect(JSON.parse((await box.indelible(['show', '--json', index])).stdout).entry.tool.name).toBe('[moved to part]')
     expect((await box.indelible(['verify'])).code).toBe(0)
   })
 

@@ -66,7 +66,8 @@ describe('layers', () => {
       for (const module of importsOf(path).filter((module) => !module.startsWith('.'))) {
         // fflate is pure JavaScript; one file reads archives with it.
         if (module === 'fflate' && name === 'verify/zip.ts') continue
-        if (module !== '#crypto' && module !== '#text' && module !== 'zod' && !module.startsWith('@noble/')) wrong.push(`${name} → ${module}`)
+        if (module !== '#crypto' && module !== '#text' && module !== 'zod' && !module.startsWith('@noble/'))
+          wrong.push(`${name} → ${module}`)
       }
     }
     expect(wrong).toEqual([])

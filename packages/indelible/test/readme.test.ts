@@ -35,7 +35,10 @@ describe('README', () => {
     const home = join(folder, 'code')
     execFileSync(process.execPath, [bin, '--home', home, 'init'], { env })
     const entry = pathToFileURL(fileURLToPath(new URL('../dist/index.js', import.meta.url))).href
-    writeFileSync(join(folder, 'readme.mjs'), `${code!.replace("'indelible'", `'${entry}'`)}\nconsole.log(JSON.stringify(receipt))`)
+    writeFileSync(
+      join(folder, 'readme.mjs'),
+      `${code!.replace("'indelible'", `'${entry}'`)}\nconsole.log(JSON.stringify(receipt))`,
+    )
     const out = execFileSync(process.execPath, ['readme.mjs'], {
       cwd: folder,
       env: { ...env, INDELIBLE_HOME: home },

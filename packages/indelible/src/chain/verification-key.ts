@@ -26,7 +26,7 @@ export function formatMacVerificationKey({ origin, clock, key }: MacVerification
 /** @throws IndelibleError `ERR_KEY_INVALID`; the message never carries the key */
 export function parseMacVerificationKey(text: string): MacVerificationKey {
   const match =
-    /^INDELIBLE\+MAC\+([^\s+]{1,255})\+([^+]{20,30})\+([1-9][0-9]{0,8})\+([0-9a-f]{8})\+([A-Za-z0-9+/]{43}=)$/.exec(
+    /^INDELIBLE\+MAC\+([^\s+]{1,255})\+([^+]{20,30})\+([1-9][0-9]{0,14})\+([0-9a-f]{8})\+([A-Za-z0-9+/]{43}=)$/.exec(
       text.trim(),
     )
   if (!match) throw invalid(`expected ${PREFIX}+origin+start+seconds+id+key`)
@@ -42,7 +42,9 @@ export function parseMacVerificationKey(text: string): MacVerificationKey {
   if (key.length !== MAC_BYTES || !isEqual(macKeyId(key, origin).subarray(0, 4), fromHex(id))) {
     throw invalid('its id does not fit its key: a character was lost or changed')
   }
-  return { origin, clock: { startMs, seconds: Number(seconds) }, key }
+  const parsed = { origin, clock: { startMs, seconds: Number(seconds) }, key }
+  if (formatMacVerificationKey(parsed) !== text.trim()) throw invalid('its start is written in another form')
+  return parsed
 }
 
 function invalid(why: string): IndelibleError {

@@ -34,7 +34,8 @@ export function addCheck(program: Command, context: Context): void {
 
 async function check(file: string, { entry, vkey }: CheckOptions, context: Context): Promise<void> {
   if (entry !== undefined) return checkEntry(file, entry, vkey, context)
-  if (!isZip(file)) throw new UsageError('a proof needs --entry, the entry that it is of; an evidence bundle is a zip archive')
+  if (!isZip(file))
+    throw new UsageError('a proof needs --entry, the entry that it is of; an evidence bundle is a zip archive')
   await checkEvidence(file, vkey, context)
 }
 

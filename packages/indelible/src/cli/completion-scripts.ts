@@ -68,9 +68,7 @@ function walk(program: CommandGrammar, first: number, last: string, word: string
     if [[ $word == '=' ]]; then continue; fi
     if [[ -n $skip ]]; then skip=''; continue; fi
     case "$at $word" in
-      ${valued(program)
-        .map(({ pattern }) => pattern)
-        .join('|')}) skip=1; continue ;;
+      ${[...valued(program).values()].flat().join('|')}) skip=1; continue ;;
     esac
     case "$at/$word" in
       ${places(program).join('|')}) at="$at/$word" ;;

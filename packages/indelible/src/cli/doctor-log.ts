@@ -6,7 +6,7 @@ import type { LogPin } from '../keys/pins.ts'
 import { connect } from '../store/sqlite-schema.ts'
 import { type Check, failure, ok, warning } from './doctor-check.ts'
 import { type DiskFacts, epochNow, type LogFacts } from './home-facts.ts'
-import { count, shellWord } from './output.ts'
+import { count } from './output.ts'
 import { agoText, bytesText, durationText } from './units.ts'
 
 const DAY_MS = 86_400_000
@@ -93,11 +93,10 @@ export function checkEpochs({ epoch, clock }: KeysInspection, logEpoch: number, 
 }
 
 /** @param indexed entries that the index has seen, `null` if there is none */
-export function checkIndex(file: string, indexed: number | null, size: number): Check {
+export function checkIndex(indexed: number | null, size: number): Check {
   if (indexed === null) return ok('index', 'none yet: the first query makes it')
-  if (indexed > size) {
-    return warning('index', `it has ${indexed} entries, the log ${size}: it is of another log`, `rm ${shellWord(file)}`)
-  }
+  const action = 'indelible index rebuild'
+  if (indexed > size) return warning('index', `it has seen ${indexed} entries, the log has ${size}`, action)
   const message = `${count(size - indexed, 'entry', 'entries')} behind`
   if (size - indexed <= MAX_INDEX_BEHIND) return ok('index', message)
   return warning('index', `${message}: the next query takes them in first`, 'indelible list --count')

@@ -22,7 +22,7 @@ import {
 } from './doctor-home.ts'
 import { checkClock, checkDisk, checkEpochs, checkFile, checkIndex, checkMemory, checkWal } from './doctor-log.ts'
 import { databaseBytes, databaseFile, fileBytes, type LogFacts, readDisk, readLog } from './home-facts.ts'
-import { count } from './output.ts'
+import { count, shellWord } from './output.ts'
 
 export interface ExamineOptions {
   /** Has SQLite check its files. */
@@ -67,7 +67,11 @@ interface Paths {
 
 const AS_WRITER = 'run doctor as the user that writes the log, or restore what is missing'
 const VERIFY = 'run indelible verify; a database that is damaged or gone has to be restored'
-const REBUILD = 'indelible index rebuild: it holds nothing that is not in the log'
+
+/** Rebuilding one needs one that can be opened. */
+function removeIndex(path: string): string {
+  return `rm -f ${['', '-wal', '-shm'].map((suffix) => shellWord(path + suffix)).join(' ')}; the next query makes it anew`
+}
 
 async function examineHome({ home, keys, database, pins }: Paths, config: Config): Promise<Check[]> {
   return [
@@ -100,7 +104,7 @@ async function examineLog({ home, keys, database, index, pins }: Paths, config: 
     const other = pin ? null : new Pins(pins).findByHome(home)
     return other ? [failure('pin', `another log was here: ${other.origin}, of ${other.size} entries`, VERIFY)] : []
   })
-  const indexFaults = await attempt('index', REBUILD, () => {
+  const indexFaults = await attempt('index', removeIndex(index), () => {
     indexed = indexedEntries(index)
     return []
   })
@@ -112,14 +116,14 @@ async function examineLog({ home, keys, database, index, pins }: Paths, config: 
     })),
     checkWal(fileBytes(`${database}-wal`)),
   )
-  if (found !== null) checks.push(...judge({ database, index }, found, state, indexFaults.length > 0, indexed))
+  if (found !== null) checks.push(...judge(database, found, state, indexFaults.length > 0, indexed))
   checks.push(...indexFaults, ...pinFaults)
   if (found !== null && pinFaults.length === 0) checks.push(...checkMemory(pin, state, found))
   return checks
 }
 
 function judge(
-  { database, index }: Pick<Paths, 'database' | 'index'>,
+  database: string,
   { head, clock: stated }: LogFacts,
   keys: KeysInspection | null,
   indexFailed: boolean,
@@ -132,7 +136,7 @@ function judge(
     checkDisk(readDisk(dirname(database)), databaseBytes(database), lifetimeMs),
     checkClock(head.observed, clock, now),
     ...(keys ? [checkEpochs(keys, head.epoch, now)] : []),
-    ...(indexFailed ? [] : [checkIndex(index, indexed, head.size)]),
+    ...(indexFailed ? [] : [checkIndex(indexed, head.size)]),
   ]
 }
 
@@ -140,7 +144,7 @@ async function examineFiles({ database, index }: Paths): Promise<Check[]> {
   const checks: Check[] = []
   for (const [name, file, action] of [
     ['database_file', database, VERIFY],
-    ['index_file', index, REBUILD],
+    ['index_file', index, removeIndex(index)],
   ] as const) {
     if (existsSync(file)) checks.push(...(await attempt(name, action, () => [checkFile(name, file, action)])))
   }

@@ -13,15 +13,17 @@ export function cachedNodeReader(source: TileSource, size: number): NodeReader {
   const nodes = new Kept<Hash>(MAX_NODES)
   const read = sourceNodeReader(cachedSource(source), size)
   return async (wanted) => {
-    const missing = wanted.filter((node) => nodes.get(keyOf(node)) === undefined)
-    const hashes = new Map<string, Hash>()
-    for (const [i, hash] of (await read(missing)).entries()) {
-      const node = missing[i]!
-      hashes.set(keyOf(node), hash)
+    const hashes = wanted.map((node) => nodes.get(keyOf(node)))
+    const missing = wanted.filter((_, i) => hashes[i] === undefined)
+    const found = (await read(missing)).values()
+    return wanted.map((node, i) => {
+      const known = hashes[i]
+      if (known) return known
+      const hash = found.next().value!
       // Those below are of one proof or two.
       if (node.level >= TILE_HEIGHT) nodes.set(keyOf(node), new Uint8Array(hash))
-    }
-    return wanted.map((node) => hashes.get(keyOf(node)) ?? nodes.get(keyOf(node))!)
+      return hash
+    })
   }
 }
 

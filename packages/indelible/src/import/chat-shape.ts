@@ -29,7 +29,8 @@ export async function* readChats(source: ImportSource): AsyncGenerator<LooseMess
   // A document may fill one line, or many; only if its first line is no JSON by itself can it be the latter.
   if (first === null || !isJson(first)) {
     const text = await source.text()
-    if (text === null) source.bad({ line: 1 }, 'no JSON by itself, and the file is too long for one document: use JSON Lines')
+    if (text === null)
+      source.bad({ line: 1 }, 'no JSON by itself, and the file is too long for one document: use JSON Lines')
     if (text !== null && isJson(text)) {
       const value = attempt(source, { pointer: '' }, () => parseForeign(text))
       if (value !== null) yield* itemsOf(source, value, {})
@@ -84,7 +85,12 @@ function* itemsOf(source: ImportSource, value: unknown, place: SourcePlace): Gen
 function runOf(value: unknown, place: SourcePlace): WholeRun | null {
   if (Array.isArray(value)) {
     if (value.length > 0 && !value.some(isMessage)) return null
-    return { kind: 'run', place, facts: {}, messages: value.map((message, i) => ({ place: within(place, i), value: message })) }
+    return {
+      kind: 'run',
+      place,
+      facts: {},
+      messages: value.map((message, i) => ({ place: within(place, i), value: message })),
+    }
   }
   if (!isMembers(value)) return null
   const key = LISTS.find((name) => Array.isArray(value[name]))

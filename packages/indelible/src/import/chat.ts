@@ -29,7 +29,10 @@ async function* events(source: ImportSource): AsyncGenerator<ImportedEvent, void
   let loose: ChatRun | null = null
   for await (const item of readChats(source)) {
     if (item.kind === 'message') {
-      if (!loose) yield (loose = begin(item.place)).start({})
+      if (!loose) {
+        loose = begin(item.place)
+        yield loose.start({})
+      }
       yield* loose.add(item.message, item.place)
       continue
     }

@@ -17,7 +17,7 @@ export class RunState {
   time: string | undefined
   readonly #open = new Map<unknown, Tool>()
   readonly #counted = new Map<unknown, true>()
-  #context = ''
+  #context: string | null = null
 
   constructor(session: string, agentId: string | undefined, version: string | undefined) {
     this.session = session
@@ -50,8 +50,8 @@ export class RunState {
 
   /** What surrounds a line, such as folder and branch, if it is not what surrounded the last. */
   contextOf(context: Members | undefined): Members | undefined {
-    const text = JSON.stringify(context ?? {}, (_, value) => (typeof value === 'bigint' ? `${value}n` : value))
-    if (text === this.#context) return undefined
+    const text = textOf(context)
+    if (text !== null && text === this.#context) return undefined
     this.#context = text
     return context
   }
@@ -98,4 +98,13 @@ function remember<T>(map: Map<unknown, T>, key: unknown, value: T): void {
   map.delete(key)
   map.set(key, value)
   if (map.size > MOST_REMEMBERED) map.delete(map.keys().next().value)
+}
+
+function textOf(context: Members | undefined): string | null {
+  try {
+    return JSON.stringify(context ?? {}, (_, value) => (typeof value === 'bigint' ? `${value}n` : value))
+  } catch {
+    // Nested too deeply to compare.
+    return null
+  }
 }

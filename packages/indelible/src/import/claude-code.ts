@@ -8,7 +8,18 @@
 import type { AgentEvent } from '../record/schema.ts'
 import { ClaudeRuns, type RunState } from './claude-code-runs.ts'
 import { attempt, type ImportedEvent, type Importer, type ImportSource, readRecords } from './importer.ts'
-import { asLabel, asName, asTime, compact, isMembers, Malformed, type Members, othersOf, partsOf, usageOf } from './values.ts'
+import {
+  asLabel,
+  asName,
+  asTime,
+  compact,
+  isMembers,
+  Malformed,
+  type Members,
+  othersOf,
+  partsOf,
+  usageOf,
+} from './values.ts'
 
 type Draft = Omit<AgentEvent, 'run' | 'session' | 'time'>
 
@@ -40,7 +51,8 @@ async function* events(source: ImportSource): AsyncGenerator<ImportedEvent, void
 function lineOf(line: number, value: Members): Line {
   const { type, timestamp, message } = value
   if (typeof type !== 'string') throw new Malformed('type: expected a name')
-  if ((type === 'user' || type === 'assistant') && !isMembers(message)) throw new Malformed('message: expected an object')
+  if ((type === 'user' || type === 'assistant') && !isMembers(message))
+    throw new Malformed('message: expected an object')
   return { line, value, type, time: asTime(timestamp, 'timestamp') }
 }
 
@@ -50,8 +62,10 @@ function* eventsOf(runs: ClaudeRuns, held: Line, next: Line | null): Generator<I
   if (first) yield first
   const frame = compact({ run: run?.ref, session: asName(value.sessionId), time })
   const drafts = draftsOf(run, held, next)
+  // Any other line is kept whole.
+  const isSpoken = type === 'user' || type === 'assistant'
   for (const [i, draft] of drafts.entries()) {
-    const context = i === 0 && type !== 'other' ? run?.contextOf(othersOf(value, KNOWN)) : undefined
+    const context = i === 0 && isSpoken ? run?.contextOf(othersOf(value, KNOWN)) : undefined
     const attributes = {
       source_id: asName(value.uuid),
       source_parent: asName(value.parentUuid),
@@ -84,7 +98,7 @@ function assistantDrafts(run: RunState, value: Members, message: Members, next: 
   const results = blocks.filter(({ type }) => typeof type === 'string' && type.endsWith('tool_result'))
   const thinking = blocks.filter(({ type }) => type === 'thinking' || type === 'redacted_thinking')
   const spoken = blocks.filter((block) => ![...calls, ...results, ...thinking].includes(block))
-  const isLast = !next || next.type !== 'assistant' || (next.value.message as Members).id !== id || id === undefined
+  const isLast = next?.type !== 'assistant' || (next.value.message as Members).id !== id || id === undefined
   const counted = isLast && isMembers(usage) && run.counts(id) ? usageOf(usage) : {}
   const hasModel = asName(model) !== undefined && model !== '<synthetic>'
   const isError = value.isApiErrorMessage === true

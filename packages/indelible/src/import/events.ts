@@ -9,10 +9,13 @@ import { compact, isMembers, Malformed, type Members } from './values.ts'
 /** @throws Malformed; what else is wrong is the record's schema to say */
 function eventOf({ id, assurance, ...event }: Members): AgentEvent {
   const source = isMembers(event.source) ? event.source : {}
-  if (event.attributes !== undefined && !isMembers(event.attributes)) throw new Malformed('attributes: expected an object')
+  if (event.attributes !== undefined && !isMembers(event.attributes))
+    throw new Malformed('attributes: expected an object')
   for (const part of Object.values(isMembers(event.parts) ? event.parts : {})) {
     if (isMembers(part) && Object.hasOwn(part, 'disclosure')) {
-      throw new Malformed('parts: a disclosure belongs to one entry of one log and cannot be imported; expected {value}')
+      throw new Malformed(
+        'parts: a disclosure belongs to one entry of one log and cannot be imported; expected {value}',
+      )
     }
   }
   const claims = compact({ source_id: id, source_assurance: assurance, source_adapter: source.adapter })

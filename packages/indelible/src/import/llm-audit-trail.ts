@@ -9,7 +9,18 @@ import type { AgentEvent } from '../record/schema.ts'
 import { attempt, type ImportedEvent, type Importer, type ImportSource, readRecords } from './importer.ts'
 import { verifyLlmAuditTrail } from './llm-audit-trail-chain.ts'
 import { parsePython, plainOf } from './python-json.ts'
-import { asAmount, asLabel, asName, asTime, compact, isMembers, Malformed, type Members, othersOf, partsOf } from './values.ts'
+import {
+  asAmount,
+  asLabel,
+  asName,
+  asTime,
+  compact,
+  isMembers,
+  Malformed,
+  type Members,
+  othersOf,
+  partsOf,
+} from './values.ts'
 
 /** What an event of `llm-audit-trail` is to us. */
 export interface LlmAuditTrailMapping {
@@ -74,7 +85,11 @@ export function fromLlmAuditTrail(record: Members): AgentEvent {
       time_bound_until: dateOf(facts.time_bound_until),
       ...numbersOf(mapping, facts),
     },
-    ...partsOf({ details, scope: unfit.length > 0 ? Object.fromEntries(unfit) : undefined, record: othersOf(record, KNOWN) }),
+    ...partsOf({
+      details,
+      scope: unfit.length > 0 ? Object.fromEntries(unfit) : undefined,
+      record: othersOf(record, KNOWN),
+    }),
   }) as AgentEvent
 }
 
@@ -83,7 +98,10 @@ const KNOWN = new Set([
   ...['model_id', 'dataset_id', 'deployment_id', 'seq', 'hash_alg', 'prev_hash', 'curr_hash'],
 ])
 
-function outcomeOf({ type, outcome }: LlmAuditTrailMapping, { decision, status_code: status }: Members): AgentEvent['outcome'] {
+function outcomeOf(
+  { type, outcome }: LlmAuditTrailMapping,
+  { decision, status_code: status }: Members,
+): AgentEvent['outcome'] {
   if (type === 'inference' && typeof status === 'number') return status < 400 ? 'success' : 'failure'
   return decision === 'rejected' || decision === 'denied' ? 'rejected' : outcome
 }
@@ -102,7 +120,9 @@ function versionOf({ type }: LlmAuditTrailMapping, { version, content_hash: hash
 /** Of training and evaluation: measurements, which say nothing of persons. */
 function numbersOf({ type }: LlmAuditTrailMapping, facts: Members): Members {
   if (!type.startsWith('train.') && type !== 'eval.result') return {}
-  return Object.fromEntries(Object.entries(facts).filter(([, value]) => typeof value === 'number' && Number.isFinite(value)))
+  return Object.fromEntries(
+    Object.entries(facts).filter(([, value]) => typeof value === 'number' && Number.isFinite(value)),
+  )
 }
 
 async function* events(source: ImportSource): AsyncGenerator<ImportedEvent, void> {

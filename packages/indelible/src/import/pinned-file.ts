@@ -86,7 +86,8 @@ interface Pin {
 
 async function pin(path: string, file: FileHandle, { signal, onRead }: PinOptions): Promise<Pin> {
   const before = await file.stat()
-  if (!before.isFile()) throw new IndelibleError('ERR_IMPORT_INVALID', `${path}: not a regular file, which can be read twice`)
+  if (!before.isFile())
+    throw new IndelibleError('ERR_IMPORT_INVALID', `${path}: not a regular file, which can be read twice`)
   if (before.size === 0) throw new IndelibleError('ERR_IMPORT_INVALID', `${path}: is empty`)
   const whole = createHash('sha256')
   const blocks: string[] = []

@@ -5,7 +5,13 @@
 import { Malformed } from './values.ts'
 
 /** Objects are maps: keys are foreign, and `__proto__` is one of them. */
-export type PythonValue = null | boolean | string | PythonNumber | readonly PythonValue[] | ReadonlyMap<string, PythonValue>
+export type PythonValue =
+  | null
+  | boolean
+  | string
+  | PythonNumber
+  | readonly PythonValue[]
+  | ReadonlyMap<string, PythonValue>
 
 /** A number as it was spelled. */
 export class PythonNumber {
@@ -172,7 +178,10 @@ function numberText(number: PythonNumber): string {
 
 /** With `ensure_ascii`: JSON.stringify's escapes, and `\uXXXX` for each code unit beyond ASCII. */
 function quote(text: string): string {
-  return JSON.stringify(text).replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return JSON.stringify(text).replace(
+    /[\u0080-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 /** Python sorts strings by code points, JavaScript by UTF-16 code units. */

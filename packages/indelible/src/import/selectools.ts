@@ -51,7 +51,18 @@ const EVENTS: Readonly<Record<string, (record: Members) => Mapped>> = {
 const COUNTS = ['message_count', 'iterations', 'result_length', 'response_length'] as const
 const NAMES = ['run_id', 'model', 'decision', 'stage', 'guardrail_name', 'action']
 const AMOUNTS = ['duration_ms', 'total_cost_usd', 'prompt_tokens', 'completion_tokens', 'cost_usd', ...COUNTS]
-const MAPPED = new Set(['event', 'ts', 'success', 'tool_args', 'error', 'error_type', 'reason', 'detail', 'tool_name', 'call_id'])
+const MAPPED = new Set([
+  'event',
+  'ts',
+  'success',
+  'tool_args',
+  'error',
+  'error_type',
+  'reason',
+  'detail',
+  'tool_name',
+  'call_id',
+])
 
 /** Whether the mapping has a place for the member, and what stands in it fits there. */
 function isMapped([key, value]: [string, unknown]): boolean {

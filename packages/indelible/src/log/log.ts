@@ -64,6 +64,8 @@ export interface LogParts {
 export interface RecordOptions {
   /** The most that this channel vouches for. Default `observed`. A producer can lower it, not raise it. */
   readonly assurance?: Assurance
+  /** Whether the channel filled in an event's time (say, a file's): the same event may come again with another. */
+  readonly isTimeFilledIn?: (event: AgentEvent) => boolean
 }
 
 const NO_DIGEST = new Uint8Array(0)
@@ -109,14 +111,14 @@ export class Log {
    * `ERR_ROLLED_BACK`, `ERR_CLOSED`, `ERR_STORE_…`
    */
   async record(event: AgentEvent, options: RecordOptions = {}): Promise<Receipt> {
-    const item = this.#item(event, options.assurance ?? 'observed')
+    const item = this.#item(event, options)
     const [place] = await this.#sequencer.append([item])
     return this.#receipt(item.id, place!)
   }
 
   /** Records events together: all of them, in consecutive entries and in this order, or none. Throws as {@link record}. */
   async recordMany(events: readonly AgentEvent[], options: RecordOptions = {}): Promise<Receipt[]> {
-    const items = events.map((event) => this.#item(event, options.assurance ?? 'observed'))
+    const items = events.map((event) => this.#item(event, options))
     if (items.length === 0) return []
     const places = await this.#sequencer.append(items)
     return places.map((place, i) => this.#receipt(items[i]!.id, place))
@@ -206,6 +208,16 @@ export class Log {
     return this.#sequencer.notice(kind, detail)
   }
 
+  /**
+   * Has an `audit.gap` entry written: what is known to be missing, and why. A gap of an id that the log has is not written again.
+   * @param audit `cause`, and members by cause; no record contents
+   */
+  async recordGap(audit: Readonly<Record<string, unknown>>, id?: string): Promise<Receipt> {
+    const entry = auditEntry('audit.gap', this.#clock(), { ...audit }, id)
+    const [place] = await this.#sequencer.append([{ ...entry, idGiven: id !== undefined }])
+    return this.#receipt(entry.id, place!)
+  }
+
   /** Runs `work` when the log has closed. */
   onClose(work: () => void): void {
     this.#onClose.push(work)
@@ -262,15 +274,17 @@ export class Log {
     )
   }
 
-  #item(event: AgentEvent, ceiling: Assurance): Item {
-    const { members, parts } = prepareEvent(event, ceiling)
+  #item(event: AgentEvent, { assurance = 'observed', isTimeFilledIn }: RecordOptions): Item {
+    const { members, parts } = prepareEvent(event, assurance)
     const nowMs = this.#clock()
     const { id = newId(nowMs), time = formatTime(nowMs), ...rest } = members
     const kept = [...parts].map(([name, part]) => this.#privacy.keep(id, name, part))
     const record = { ...rest, schema: ENTRY_SCHEMA, id, time } as Omit<AuditRecord, 'observed'>
     if (kept.length > 0)
       record.parts = Object.fromEntries(kept.map(({ name, commit, mode }) => [name, { commit, mode }]))
-    const { draft, stable } = draftEntry(record, { time: members.time !== undefined })
+    const { draft, stable } = draftEntry(record, {
+      time: members.time !== undefined && !isTimeFilledIn?.(event),
+    })
     const idGiven = members.id !== undefined
     return {
       id,

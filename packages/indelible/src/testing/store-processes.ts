@@ -23,10 +23,10 @@ export function processCases(define: DefineCase): void {
     'keeps what it acknowledged, and nothing by halves, when its process is killed',
     async (log) => {
       for (let kill = 0; kill < KILLS; kill++) {
-        const batchSize = [1, 7, 300][kill % 3]!
+        const batchSize = [1, 7, 100][kill % 3]!
         await withChild(log, { label: `killed ${kill}`, batchSize, count: null }, async (child) => {
           child.go()
-          await sleep(Math.random() * 80)
+          await sleep(Math.random() * 60)
           await child.kill()
           const store = await log.open()
           const series = await assertWhole(store)

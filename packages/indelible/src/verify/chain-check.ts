@@ -41,7 +41,7 @@ export class ChainCheck {
   #observed = ''
   /** Whether entries before the next one were not seen: seals may be among them. */
   #isAfterGap: boolean
-  #sealRun: { readonly size: number; readonly roots: Roots | null; readonly next: number } | null = null
+  #sealRun: { size: number; roots: Roots | null; next: number; epoch: number } | null = null
 
   /**
    * @param key K_0 with the clock of the deployment; without it the clock that the log's first entry states is used, which
@@ -193,12 +193,12 @@ export class ChainCheck {
     }
     if (seals.length === 0) invalid('seals nothing')
     if (first + seals.length > epoch) invalid(`covers epoch ${first + seals.length - 1}, which had not ended`)
-    // After a long sleep several seal entries stand in a row; all state the tree before the first of them.
+    // After a long sleep several seal entries of one epoch stand in a row; all state the tree before the first of them.
     let run = this.#sealRun
-    if (run?.next !== index) {
-      run = { size: index, roots, next: index }
+    if (run?.next !== index || run.epoch !== epoch) {
+      run = { size: index, roots, next: index, epoch }
       // The first of them was not seen.
-      if (this.#isAfterGap && size < index) run = { size, roots: null, next: index }
+      if (this.#isAfterGap && size < index) run = { size, roots: null, next: index, epoch }
     }
     this.#sealRun = { ...run, next: index + 1 }
     if (size !== run.size) invalid(`is over ${size} entries, expected ${run.size}`)
