@@ -121,7 +121,7 @@ describe('epochs', () => {
     expect(epochAt(clock, '2026-01-01T00:00:59.999Z')).toBe(0)
     expect(epochAt(clock, '2026-01-01T00:00:59.999999Z')).toBe(0)
     expect(epochAt(clock, '2026-01-01T00:01:00.000Z')).toBe(1)
-    expect(epochAt(clock, '9999-12-31T23:59:59.999Z')).toBe(4193592479)
+    expect(epochAt(clock, '9999-12-31T23:59:59.999Z')).toBe((Date.UTC(10_000, 0, 1) - clock.startMs) / 60_000 - 1)
   })
 
   it('do not begin before the deployment, nor at no time', () => {

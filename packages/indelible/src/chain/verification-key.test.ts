@@ -45,7 +45,8 @@ describe('a verification key', () => {
           expect(error).toMatchObject({ code: 'ERR_KEY_INVALID' })
         }
       }
-      expect(() => parseMacVerificationKey(`${text.slice(0, at)}\u00a0${text.slice(at)}`)).toThrow()
+      const spaced = `${text.slice(0, at + 1)}\u00a0${text.slice(at + 1)}`
+      if (at + 1 < text.length) expect(() => parseMacVerificationKey(spaced)).toThrow(refused)
     }
   })
 

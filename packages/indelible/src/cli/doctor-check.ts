@@ -22,12 +22,21 @@ export function failure(check: string, message: string, action: string): Check {
   return { check, state: 'failure', message, action }
 }
 
-/** Runs checks; one that fails itself is a failure of what it was to look at, and keeps no other from being run. */
-export async function attempt(name: string, action: string, work: () => Check[] | Promise<Check[]>): Promise<Check[]> {
+/** What was read, or what to say of its not being readable. */
+export type Reading<T> = { readonly value: T; readonly fault?: undefined } | { readonly fault: Check }
+
+/** Reads what checks go by. What fails to be read is a failure, and keeps nothing else from being checked. */
+export async function read<T>(name: string, action: string, work: () => T | Promise<T>): Promise<Reading<T>> {
   try {
-    return await work()
+    return { value: await work() }
   } catch (error) {
     const { code, message } = describeFailure(error)
-    return [failure(name, `${message} (${code})`, action)]
+    return { fault: failure(name, `${message} (${code})`, action) }
   }
+}
+
+/** Runs checks that may fail themselves. */
+export async function attempt(name: string, action: string, work: () => Check[]): Promise<Check[]> {
+  const reading = await read(name, action, work)
+  return reading.fault ? [reading.fault] : reading.value
 }

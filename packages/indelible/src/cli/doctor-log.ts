@@ -11,6 +11,8 @@ import { agoText, bytesText, durationText } from './units.ts'
 
 const DAY_MS = 86_400_000
 
+const VERIFY = 'run indelible verify'
+
 /** A write-ahead log that is larger is not being emptied. */
 const MAX_WAL_BYTES = 64 * 1024 * 1024
 
@@ -81,7 +83,7 @@ export function checkClock(observed: string, clock: EpochClock | null, now: numb
 export function checkEpochs({ epoch, clock }: KeysInspection, logEpoch: number, now: number): Check {
   if (epoch > logEpoch) {
     const message = `keys are in epoch ${epoch}, the log in ${logEpoch}: seals were rolled back or cut off`
-    return failure('epochs', message, 'run indelible verify')
+    return failure('epochs', message, VERIFY)
   }
   const behind = epochNow(clock, now) - epoch
   if (behind <= MAX_EPOCHS_BEHIND) return ok('epochs', `epoch ${epoch}, sealed up to it`)
@@ -102,24 +104,28 @@ export function checkIndex(indexed: number | null, size: number): Check {
   return warning('index', `${message}: the next query takes them in first`, 'indelible list --count')
 }
 
-/** What this user remembers of the log, and what its own signer does. Neither may be ahead of it. */
-export function checkMemory(pin: LogPin | null, keys: KeysInspection | null, { size, root }: LogFacts): Check[] {
-  const checks: Check[] = []
-  if (keys && keys.size > size) {
-    const message = `the log has ${size} entries, and its signer has signed ${keys.size}: it was rolled back`
-    checks.push(failure('signer', message, 'run indelible verify'))
-  }
+/** The log's own signer remembers what it has signed. */
+export function checkSigner(keys: KeysInspection, size: number): Check[] {
+  if (keys.size <= size) return []
+  const message = `the log has ${size} entries, and its signer has signed ${keys.size}: it was rolled back`
+  return [failure('signer', message, VERIFY)]
+}
+
+/** @param pin what this user remembers of the log, or of another one in its place */
+export function checkPin(pin: LogPin | null, origin: string, { size, root }: LogFacts): Check {
   if (pin === null) {
-    const message = 'this user remembers no checkpoint: a log that is rolled back would not be noticed'
-    checks.push(warning('pin', message, 'run indelible verify'))
-  } else if (pin.size > size) {
-    const message = `the log has ${size} entries, and ${pin.size} were accepted before: it was rolled back`
-    checks.push(failure('pin', message, 'run indelible verify'))
-  } else if (pin.size === size && !isEqual(pin.root, root)) {
-    const message = `the log is another one than the ${size} entries that were accepted before`
-    checks.push(failure('pin', message, 'run indelible verify'))
-  } else {
-    checks.push(ok('pin', `at ${pin.size}, ${size - pin.size} behind the log`))
+    return warning('pin', 'this user remembers no checkpoint: a log that is rolled back would not be noticed', VERIFY)
   }
-  return checks
+  if (pin.origin !== origin) return failure('pin', `the log that was seen here before is ${pin.origin}`, VERIFY)
+  if (pin.size > size) {
+    return failure(
+      'pin',
+      `the log has ${size} entries, and ${pin.size} were accepted before: it was rolled back`,
+      VERIFY,
+    )
+  }
+  if (pin.size === size && !isEqual(pin.root, root)) {
+    return failure('pin', `the log is another one than the ${size} entries that were accepted before`, VERIFY)
+  }
+  return ok('pin', `at ${pin.size}, ${size - pin.size} behind the log`)
 }

@@ -3,12 +3,12 @@ import { existsSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type Config, loadConfig } from '../config/config.ts'
 import { isIndelibleError } from '../errors.ts'
-import { inspectKeys, type KeysInspection } from '../keys/file-keys.ts'
-import { type LogPin, Pins } from '../keys/pins.ts'
+import { inspectKeys } from '../keys/file-keys.ts'
+import { Pins } from '../keys/pins.ts'
 import { keysDirectory } from '../log/home.ts'
 import { indexedEntries } from '../query/index-state.ts'
 import { SCHEMA_VERSION } from '../store/sqlite-schema.ts'
-import { attempt, type Check, failure, ok } from './doctor-check.ts'
+import { attempt, type Check, failure, ok, read } from './doctor-check.ts'
 import {
   checkKeysFolder,
   checkLeftovers,
@@ -20,8 +20,17 @@ import {
   checkVariables,
   checkWriters,
 } from './doctor-home.ts'
-import { checkClock, checkDisk, checkEpochs, checkFile, checkIndex, checkMemory, checkWal } from './doctor-log.ts'
-import { databaseBytes, databaseFile, fileBytes, type LogFacts, readDisk, readLog } from './home-facts.ts'
+import {
+  checkClock,
+  checkDisk,
+  checkEpochs,
+  checkFile,
+  checkIndex,
+  checkPin,
+  checkSigner,
+  checkWal,
+} from './doctor-log.ts'
+import { databaseBytes, databaseFile, fileBytes, readDisk, readLog } from './home-facts.ts'
 import { count, shellWord } from './output.ts'
 
 export interface ExamineOptions {
@@ -67,6 +76,7 @@ interface Paths {
 
 const AS_WRITER = 'run doctor as the user that writes the log, or restore what is missing'
 const VERIFY = 'run indelible verify; a database that is damaged or gone has to be restored'
+const PIN = 'restore the file; or remove it and verify the log against a checkpoint that you have kept elsewhere'
 
 /** Rebuilding one needs one that can be opened. */
 function removeIndex(path: string): string {
@@ -89,54 +99,30 @@ async function examineHome({ home, keys, database, pins }: Paths, config: Config
 }
 
 async function examineLog({ home, keys, database, index, pins }: Paths, config: Config): Promise<Check[]> {
-  const checks: Check[] = []
+  const memory = new Pins(pins)
+  const { origin } = config.log
   // The log last: what is compared with it must not be ahead only because the log has grown meanwhile.
-  let state: KeysInspection | null = null
-  let pin: LogPin | null = null
-  let indexed: number | null = null
-  // What is wrong with the keys has been said above.
-  await attempt('keys', AS_WRITER, () => {
-    state = inspectKeys(keys, config.keys.host)
-    return []
-  })
-  const pinFaults = await attempt('pin', VERIFY, () => {
-    pin = new Pins(pins).read(config.log.origin)
-    const other = pin ? null : new Pins(pins).findByHome(home)
-    return other ? [failure('pin', `another log was here: ${other.origin}, of ${other.size} entries`, VERIFY)] : []
-  })
-  const indexFaults = await attempt('index', removeIndex(index), () => {
-    indexed = indexedEntries(index)
-    return []
-  })
-  let found: LogFacts | null = null
-  checks.push(
-    ...(await attempt('database', VERIFY, async () => {
-      found = await readLog(home)
-      return [ok('database', `schema version ${SCHEMA_VERSION}, ${count(found.head.size, 'entry', 'entries')}`)]
-    })),
-    checkWal(fileBytes(`${database}-wal`)),
-  )
-  if (found !== null) checks.push(...judge(database, found, state, indexFaults.length > 0, indexed))
-  checks.push(...indexFaults, ...pinFaults)
-  if (found !== null && pinFaults.length === 0) checks.push(...checkMemory(pin, state, found))
-  return checks
-}
-
-function judge(
-  database: string,
-  { head, clock: stated }: LogFacts,
-  keys: KeysInspection | null,
-  indexFailed: boolean,
-  indexed: number | null,
-): Check[] {
+  const signer = await read('place', AS_WRITER, () => inspectKeys(keys, config.keys.host))
+  const pin = await read('pin', PIN, () => memory.read(origin) ?? memory.findByHome(home))
+  const indexed = await read('index', removeIndex(index), () => indexedEntries(index))
+  const log = await read('database', VERIFY, () => readLog(home))
+  const wal = checkWal(fileBytes(`${database}-wal`))
+  const faults = [indexed.fault, pin.fault].filter((fault) => fault !== undefined)
+  if (log.fault) return [log.fault, wal, ...faults]
+  const { head, clock: stated } = log.value
   const now = Date.now()
-  const clock = keys?.clock ?? stated
-  const lifetimeMs = clock === null ? 0 : now - clock.startMs
+  // What is wrong with the keys has been said by the checks of the home.
+  const state = signer.fault ? null : signer.value
+  const clock = state?.clock ?? stated
   return [
-    checkDisk(readDisk(dirname(database)), databaseBytes(database), lifetimeMs),
+    ok('database', `schema version ${SCHEMA_VERSION}, ${count(head.size, 'entry', 'entries')}`),
+    wal,
+    checkDisk(readDisk(dirname(database)), databaseBytes(database), clock === null ? 0 : now - clock.startMs),
     checkClock(head.observed, clock, now),
-    ...(keys ? [checkEpochs(keys, head.epoch, now)] : []),
-    ...(indexFailed ? [] : [checkIndex(indexed, head.size)]),
+    ...(state ? [checkEpochs(state, head.epoch, now), ...checkSigner(state, head.size)] : []),
+    ...(indexed.fault ? [] : [checkIndex(indexed.value, head.size)]),
+    ...(pin.fault ? [] : [checkPin(pin.value, origin, log.value)]),
+    ...faults,
   ]
 }
 

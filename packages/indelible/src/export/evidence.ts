@@ -3,14 +3,12 @@
  * `verify/bundle-format.ts` says what is in one. All proofs lead to the one checkpoint that was the log's when the export
  * began, and each is checked before it is given out: a store that lies makes the export fail, not the auditor.
  */
-import { fromUtf8, isEqual } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
 import { type Checkpoint, openCheckpoint } from '../note/checkpoint.ts'
 import { parseVkey } from '../note/signed-note.ts'
 import { formatTlogProof } from '../note/tlog-proof.ts'
 import { jsonSchemas } from '../record/schema.ts'
 import { formatTime } from '../record/time.ts'
-import { Frontier } from '../tree/frontier.ts'
 import { leafHash } from '../tree/hash.ts'
 import { checkInclusion, type NodeReader, proveInclusion } from '../tree/proof.ts'
 import {
@@ -18,14 +16,13 @@ import {
   type BundleManifest,
   CHECKPOINT,
   formatBundleName,
-  formatEntryLine,
-  gapNodes,
   MANIFEST,
   MAX_FILES,
   MAX_FILES_ENTRIES,
   manifestJsonSchema,
   PROPOSED_KEY,
 } from '../verify/bundle-format.ts'
+import { PacksLayout } from './evidence-packs.ts'
 import { formatIndexPage, formatReadme, formatTableRow, MAX_ROWS } from './evidence-pages.ts'
 import { ExportedEntries, type ExportedEntry, type Exporter, type ExportSource, filterOf } from './exporter.ts'
 import { release } from './release.ts'
@@ -33,7 +30,7 @@ import { cachedNodeReader } from './tree-reader.ts'
 import { ZipWriter } from './zip-writer.ts'
 
 /** Writes entries in one of the layouts. */
-interface Layout {
+export interface Layout {
   add(entry: ExportedEntry): Promise<void>
   finish(): Promise<void>
 }
@@ -133,69 +130,6 @@ class FilesLayout implements Layout {
   }
 
   async finish(): Promise<void> {}
-}
-
-/** Entries and characters after which a pack is closed. Each is held in memory, by writer and reader. */
-const PACK_ENTRIES = 1024
-const PACK_LENGTH = 2 * 1024 * 1024
-
-class PacksLayout implements Layout {
-  readonly #zip: ZipWriter
-  readonly #checkpoint: Checkpoint
-  readonly #read: NodeReader
-  readonly #tree = Frontier.empty()
-  #number = 0
-  #lines: string[] = []
-  #length = 0
-  #hashes: Uint8Array[] = []
-
-  constructor(zip: ZipWriter, checkpoint: Checkpoint, read: NodeReader) {
-    this.#zip = zip
-    this.#checkpoint = checkpoint
-    this.#read = read
-  }
-
-  async add({ index, entry, disclosures }: ExportedEntry): Promise<void> {
-    const line = `${formatEntryLine({ index, entry: fromUtf8(entry), disclosures })}\n`
-    const isFull = this.#lines.length >= PACK_ENTRIES || this.#length + line.length > PACK_LENGTH
-    if (isFull && this.#lines.length > 0) await this.#close()
-    await this.#skipTo(index)
-    this.#tree.append(leafHash(entry))
-    this.#lines.push(line)
-    this.#length += line.length
-  }
-
-  async #skipTo(index: number): Promise<void> {
-    const nodes = gapNodes(this.#tree.size, index)
-    if (nodes.length === 0) return
-    const hashes = await this.#read(nodes)
-    for (const [i, { level }] of nodes.entries()) {
-      this.#tree.appendSubtree(level, hashes[i]!)
-      this.#hashes.push(hashes[i]!)
-    }
-  }
-
-  /** The last pack has the hashes after its last entry, too. */
-  async finish(): Promise<void> {
-    await this.#skipTo(this.#checkpoint.size)
-    await this.#close()
-    if (!isEqual(this.#tree.root(), this.#checkpoint.root)) {
-      throw new IndelibleError(
-        'ERR_PROOF_INVALID',
-        'entries and tiles of the store do not make the signed root: verify it',
-      )
-    }
-  }
-
-  async #close(): Promise<void> {
-    const number = this.#number++
-    await this.#zip.add(formatBundleName({ kind: 'pack', number }), this.#lines.join(''))
-    const hashes = Buffer.concat(this.#hashes)
-    await this.#zip.add(formatBundleName({ kind: 'hashes', number }), hashes, { deflate: false })
-    this.#lines = []
-    this.#length = 0
-    this.#hashes = []
-  }
 }
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`

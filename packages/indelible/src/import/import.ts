@@ -126,9 +126,11 @@ class Import {
     for await (const imported of this.#importer.events(this.#source(file, this.#bad.add))) {
       const made = maker.make(imported)
       const reason = checkEvent(made)
-      if (reason !== null) this.#bad.add(imported, reason)
-      // A place is left out as a whole: what stood there before goes too.
-      if (reason !== null) this.#events -= made.nth
+      if (reason !== null && !this.#bad.has(imported)) {
+        this.#bad.add(imported, reason)
+        // A place is left out as a whole: what stood there before goes too.
+        this.#events -= made.nth
+      }
       if (this.#bad.has(imported)) continue
       this.#events++
       if (imported.event.type === 'run.start') this.#runs++

@@ -87,7 +87,13 @@ const DISCLOSURES = ',"disclosures":{'
 
 /** The one text of a line, without its LF. An entry has no LF in it: canonical JSON escapes that. */
 export function formatEntryLine({ index, entry, disclosures }: EntryLine): string {
-  return `{"index":${index},"entry":${entry}${DISCLOSURES}${formatDisclosures(disclosures)}}}`
+  const [before, after] = aroundEntry(index, disclosures)
+  return before + entry + after
+}
+
+/** What stands before and after the entry in its line: an entry can be written as the bytes that it is. */
+export function aroundEntry(index: number, disclosures: EntryLine['disclosures']): [before: string, after: string] {
+  return [`{"index":${index},"entry":`, `${DISCLOSURES}${formatDisclosures(disclosures)}}}`]
 }
 
 function formatDisclosures(disclosures: ReadonlyMap<string, string | null>): string {
