@@ -40,12 +40,10 @@ function places(program: CommandGrammar): string[] {
   return [...everywhere(program)].map(({ place }) => place).filter((place) => place !== '')
 }
 
-/** Options that count in a command: the program's own too, except for what is only asked of the program. */
+/** Options that count in a command: the program's too. */
 function optionsIn(command: CommandGrammar, program: CommandGrammar): OptionGrammar[] {
-  if (command === program) return [...command.options]
   const own = new Set(command.options.flatMap(({ names }) => names))
-  const inherited = program.options.filter(({ names }) => !names.some((name) => own.has(name) || name === '--version'))
-  return [...command.options, ...inherited]
+  return [...command.options, ...program.options.filter(({ names }) => !names.some((name) => own.has(name)))]
 }
 
 /** Words that a command takes as arguments, and whether files are among them. */
@@ -96,7 +94,7 @@ function bashScript(program: CommandGrammar): string {
   return `${head('# bash completion for indelible')}
 _indelible_offer() {
   local one
-  [[ $1 != -W ]] && compopt -o filenames 2> /dev/null
+  if [[ $1 != -W ]]; then compopt -o filenames 2> /dev/null || :; fi
   while IFS= read -r one; do COMPREPLY+=("$one"); done < <(compgen "$@" -- "$cur")
 }
 

@@ -12,6 +12,7 @@ import { type CommandModule, Context, examples } from './context.ts'
 import { addDoctor } from './doctor.ts'
 import { describeFailure, type ExitCode, type Failure, OK, USAGE } from './exit.ts'
 import { addExport } from './export.ts'
+import { addImport } from './import-command.ts'
 import { addIndex } from './index-command.ts'
 import { addInit } from './init.ts'
 import { addKeys } from './keys.ts'
@@ -31,6 +32,7 @@ const COMMANDS: readonly CommandModule[] = [
   addList,
   addShow,
   addTail,
+  addImport,
   addExport,
   addVerify,
   addProve,

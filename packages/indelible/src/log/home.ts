@@ -26,7 +26,7 @@ import { isGone, processToken } from '../keys/process.ts'
 import type { Profile } from '../keys/signer.ts'
 import { parseCheckpoint } from '../note/checkpoint.ts'
 import { formatVkey, parseNote } from '../note/signed-note.ts'
-import { PrivacyPolicy } from '../privacy/policy.ts'
+import { PrivacyPolicy, type SupportedMode } from '../privacy/policy.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
 import type { LogStore } from '../store/store.ts'
 import { VERSION } from '../version.ts'
@@ -172,6 +172,8 @@ export interface OpenLogOptions {
   readonly home?: string
   /** Accept a home that was copied or restored, and bind it to this place. Make sure that nothing else writes the log. */
   readonly adopt?: boolean
+  /** Mode of every part recorded through this handle, whatever the configuration says. */
+  readonly capture?: SupportedMode
   /** Keeps the query index up to date in a thread of its own. Default false: queries bring it up to date when asked. */
   readonly index?: boolean
 }
@@ -194,7 +196,8 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
   const store = openStore(home, config)
   let log: Log | null = null
   try {
-    const privacy = new PrivacyPolicy(config.privacy, keys.origin, keys.fingerprint)
+    const rules = options.capture ? { mode: options.capture } : config.privacy
+    const privacy = new PrivacyPolicy(rules, keys.origin, keys.fingerprint)
     const { max_batch: maxBatch, max_pending_bytes: maxPendingBytes } = config.log
     log = await Log.open({ store, keys, privacy, options: { maxBatch, maxPendingBytes } })
     noteUncleanShutdown(home, log)

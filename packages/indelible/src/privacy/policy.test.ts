@@ -2,8 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { hmacSha256, macKey } from '#crypto'
 import { toBase64Url } from '../bytes.ts'
-import { checkDisclosure, commitTo, disclose, parseDisclosure } from '../record/disclosure.ts'
+import { checkDisclosure, commitTo, disclose } from '../record/disclosure.ts'
 import type { Mode } from '../record/event.ts'
+import { canonicalize } from '../record/jcs.ts'
 import { MODES } from '../record/schema.ts'
 import { PrivacyPolicy, SUPPORTED_MODES, type SupportedMode } from './policy.ts'
 
@@ -86,7 +87,7 @@ describe('a raw part', () => {
 
 describe('a part that a client has judged', () => {
   const made = (value: unknown, meta: object = {}, name = 'output') =>
-    disclose({ origin: ORIGIN, id: ID, name, value: JSON.stringify(value), meta: JSON.stringify(meta) }).disclosure
+    disclose({ origin: ORIGIN, id: ID, name, value: canonicalize(value), meta: canonicalize(meta) }).disclosure
   const fingerprint = `hmac-sha256:${'A'.repeat(43)}`
   const keep = (ours: SupportedMode, mode: Mode, value: unknown, meta?: object) =>
     policy(ours).keep(ID, 'output', { disclosure: made(value, meta), mode })
@@ -158,7 +159,7 @@ describe('a part that a client has judged', () => {
       '',
       '[]',
       made(1).replace('[', '[ '),
-      made(1).replace(parseDisclosure(made(1)).salt, 'x'),
+      made(1).replace(/"[A-Za-z0-9_-]{43}"/, '"x"'),
     ]) {
       expect(() => rules.keep(ID, 'output', { disclosure, mode: 'full' })).toThrow(refused)
     }

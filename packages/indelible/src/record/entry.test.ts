@@ -22,10 +22,14 @@ const refused = expect.objectContaining({ code: 'ERR_ENTRY_INVALID' })
 
 describe('an entry', () => {
   it('is the canonical text of the record, whenever it was accepted', () => {
-    const draft = draftEntry(record, { time: true })
+    const { draft } = draftEntry(record, { time: true })
     expect(fromUtf8(sealDraft(draft, OBSERVED))).toBe(canonicalize({ ...record, observed: OBSERVED }))
     const later = '2026-06-01T09:00:00.000001Z'
     expect(fromUtf8(sealDraft(draft, later))).toBe(canonicalize({ ...record, observed: later }))
+    const wide = draftEntry({ ...record, actor: { type: 'user', id: 'Zoë 日本' } }, { time: true }).draft
+    for (const observed of [later, OBSERVED]) {
+      expect(parseEntry(sealDraft(wide, observed))).toMatchObject({ observed, actor: { id: 'Zoë 日本' } })
+    }
     expect(parseEntry(sealDraft(draft, OBSERVED))).toEqual({ ...record, observed: OBSERVED })
   })
 
@@ -45,7 +49,9 @@ describe('an entry', () => {
     const filled = (bytes: number) => ({ ...record, attributes: { a: 'x'.repeat(bytes) } }) as typeof record
     const overhead = entryOf({ attributes: { a: '' } }).length + 3
     const most = filled(MAX_ENTRY_BYTES - overhead)
-    expect(sealDraft(draftEntry(most, { time: true }), '2026-06-01T09:00:00.000000Z')).toHaveLength(MAX_ENTRY_BYTES)
+    expect(sealDraft(draftEntry(most, { time: true }).draft, '2026-06-01T09:00:00.000000Z')).toHaveLength(
+      MAX_ENTRY_BYTES,
+    )
     expect(() => draftEntry(filled(MAX_ENTRY_BYTES - overhead + 1), { time: true })).toThrow(
       expect.objectContaining({ code: 'ERR_ENTRY_TOO_LARGE', message: expect.stringContaining('is attributes with') }),
     )

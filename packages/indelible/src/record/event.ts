@@ -125,21 +125,30 @@ function refuseProto(member: string, value: unknown): void {
 
 /** A copy of `event` in which everything that an agent may have steered fits the schema, or has moved to `moved`. */
 function moveUnfit(event: Record<string, unknown>, moved: Map<string, PartInput>): Record<string, unknown> {
-  const copy: Record<string, unknown> = { ...event }
+  const copy = withoutUndefined(event)
+  for (const [member, value] of Object.entries(copy)) {
+    if (member === 'attributes' || typeof value !== 'object' || value === null || Array.isArray(value)) continue
+    copy[member] = withoutUndefined(value as Record<string, unknown>)
+  }
   moveText(copy, 'call', 'call', moved)
   for (const [member, keys] of [
     ['tool', ['name']],
     ['error', ['type', 'code']],
   ] as const) {
-    const value = copy[member]
-    if (typeof value !== 'object' || value === null) continue
-    const inner = { ...(value as Record<string, unknown>) }
-    for (const key of keys) moveText(inner, key, `${member}.${key}`, moved)
-    copy[member] = inner
+    const inner = copy[member]
+    if (typeof inner !== 'object' || inner === null) continue
+    for (const key of keys) moveText(inner as Record<string, unknown>, key, `${member}.${key}`, moved)
   }
   if (typeof copy.attributes === 'object' && copy.attributes !== null) {
     copy.attributes = moveAttributes(copy.attributes as Record<string, unknown>, moved)
   }
+  return copy
+}
+
+/** A copy in which a member that is undefined, such as the code of an error that has none, is absent. */
+function withoutUndefined(object: Record<string, unknown>): Record<string, unknown> {
+  const copy = { ...object }
+  for (const key of Object.keys(copy)) if (copy[key] === undefined) delete copy[key]
   return copy
 }
 
