@@ -47,10 +47,9 @@ export class BadPlaces {
       if (last && last[1] === line - 1) last[1] = line
       else ranges.push([line, line])
     }
-    // Pointers have names from the file in them only where those are the format's own.
-    const pointers = [...this.#places.values()].flatMap(({ line, pointer }) =>
-      line === undefined ? (pointer ?? []) : [],
-    )
+    // Of names a pointer has the format's own only.
+    const inside = [...this.#places.values()].flatMap(({ line, pointer }) => (pointer ? [{ line, pointer }] : []))
+    const pointers = inside.map(({ line, pointer }) => (line === undefined ? [pointer] : [line, pointer]))
     const isCut = ranges.length > MOST_LISTED || pointers.length > MOST_POINTERS
     return {
       skipped: this.#places.size,

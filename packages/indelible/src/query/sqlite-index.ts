@@ -24,11 +24,14 @@ import { addToRun, earlierOf, laterOf } from './run-summary.ts'
 /** Raised whenever the tables or what is put into them change: an index of another version is made anew. */
 export const INDEX_VERSION = 1
 
-/** Entries of one transaction. */
-const CHUNK = 4096
+/** Entries of one transaction: memory grows with it. */
+const CHUNK = 1000
+
+/** Entries whose span of times is kept together. */
+const BLOCK = 4096
 
 /** Terms whose ids are kept in memory. */
-const MAX_CACHED_TERMS = 200_000
+const MAX_CACHED_TERMS = 50_000
 
 const columnIndexes = FILTER_COLUMNS.map(
   (column) => `CREATE INDEX rows_${column} ON rows (${column}) WHERE ${column} IS NOT NULL;`,
@@ -195,7 +198,7 @@ export class SqliteIndex implements QueryIndex {
     )
     const spans = new Map<number, [string, string]>()
     for (const { index, record } of rows) {
-      const block = Math.floor(index / CHUNK)
+      const block = Math.floor(index / BLOCK)
       const time = comparableTime(record.time)
       const [earliest, latest] = spans.get(block) ?? [time, time]
       spans.set(block, [earlierOf(time, earliest), laterOf(time, latest)])
@@ -303,8 +306,8 @@ export class SqliteIndex implements QueryIndex {
     ).get(since ?? '', until ?? '~')!
     if (row.first === null) return null
     return {
-      lower: Math.max(lower, (row.first as number) * CHUNK),
-      upper: Math.min(upper, ((row.last as number) + 1) * CHUNK),
+      lower: Math.max(lower, (row.first as number) * BLOCK),
+      upper: Math.min(upper, ((row.last as number) + 1) * BLOCK),
     }
   }
 

@@ -127,7 +127,9 @@ function refuseProto(member: string, value: unknown): void {
 function moveUnfit(event: Record<string, unknown>, moved: Map<string, PartInput>): Record<string, unknown> {
   const copy = withoutUndefined(event)
   for (const [member, value] of Object.entries(copy)) {
-    if (member === 'attributes' || typeof value !== 'object' || value === null || Array.isArray(value)) continue
+    // Not these: they may be a proxy that throws, and must be recorded all the same.
+    if (member === 'attributes' || member === 'call') continue
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) continue
     copy[member] = withoutUndefined(value as Record<string, unknown>)
   }
   moveText(copy, 'call', 'call', moved)
