@@ -65,7 +65,7 @@ describe('kill -9', () => {
       acknowledged += await expectAllThere(log, children)
       await log.record({ type: 'x.test', actor: { type: 'system', id: 'parent' } })
       const size = await sizeOf(log)
-      if (wasReady > 0) expect(await recoveredIn(log, size - 10)).toContain('unclean_shutdown')
+      if (wasReady > 0) expect(await recoveredIn(log, Math.max(0, size - 10))).toContain('unclean_shutdown')
       await log.close()
       if (round % 18 === 17) await expectVerified(made)
     }

@@ -44,10 +44,10 @@ export function checkPermissions({
   const secret = [keys, ...namesIn(keys).map((name) => join(keys, name))]
   const own = ['', 'config.json', 'applied-config.json', 'index.db', 'index.db-wal', 'spool', 'writers']
   const readable = [...own.map((name) => join(home, name)), database, `${database}-wal`]
-  const writable = [...readable, join(home, 'log.vkey'), pins]
+  const shared = [join(home, 'log.vkey'), pins]
   const rules: ModeRule[] = [
     ...secret.map((path) => rule(path, 0o077, 'failure', 'others may use the keys')),
-    ...writable.map((path) => rule(path, 0o022, 'failure', 'others may write it')),
+    ...[...readable, ...shared].map((path) => rule(path, 0o022, 'failure', 'others may write it')),
     ...readable.map((path) => rule(path, 0o055, 'warning', 'others may read it')),
   ]
   const found = new Map<string, Check>()
@@ -55,8 +55,10 @@ export function checkPermissions({
     const mode = (statSync(path, { throwIfNoEntry: false })?.mode ?? 0) & 0o777
     if ((mode & bits) === 0 || found.has(path)) continue
     const text = `${path} has mode ${mode.toString(8).padStart(3, '0')}: ${why}`
-    const action = `chmod ${bits === 0o022 ? 'go-w' : 'go='} ${shellWord(path)}${bits === 0o077 ? ', and rotate the key if others had access' : ''}`
-    found.set(path, { check: 'permissions', state, message: text, action })
+    // All at once: what others may write, they may mostly read as well.
+    const action = `chmod ${shared.includes(path) ? 'go-w' : 'go='} ${shellWord(path)}`
+    const rotate = secret.includes(path) ? ', and rotate the key if others had access' : ''
+    found.set(path, { check: 'permissions', state, message: text, action: action + rotate })
   }
   return found.size > 0 ? [...found.values()] : [ok('permissions', 'nobody else can read the log or use its keys')]
 }

@@ -1,7 +1,7 @@
 /** Entries and runs in one line each. */
 import type { QueryHit, RunSummary } from '../query/query.ts'
 import { paint, printable, type Style } from './output.ts'
-import { type Column, formatTable } from './table.ts'
+import { type Column, fit, formatTable, terminalWidth } from './table.ts'
 
 export function outcomeStyle(outcome: string | null): Style | null {
   if (outcome === 'failure' || outcome === 'denied' || outcome === 'rejected') return 'red'
@@ -48,18 +48,17 @@ export function entryTable(hits: readonly QueryHit[]): string {
   )
 }
 
-/** One entry in one line, for a list that has no end. */
-export function entryLine({ index, record }: QueryHit): string {
+/** One entry in one line, for a list that has no end. Where the terminal is narrow, the date and then the run are left out. */
+export function entryLine({ index, record }: QueryHit, width = terminalWidth()): string {
   const style = outcomeStyle(record.outcome)
-  const words = [
-    paint('dim', `${String(index).padStart(6)}  ${timeText(record.time)}`),
-    record.type.padEnd(18),
-    style ? paint(style, record.outcome.padEnd(8)) : record.outcome.padEnd(8),
-    printable(record.actor.id),
-    printable(whatOf(record)),
-    paint('dim', printable(record.run?.id ?? '')),
-  ]
-  return `${words.join('  ').trimEnd()}\n`
+  const time = timeText(record.time)
+  const before = `${String(index).padStart(6)}  ${width < 110 ? time.slice(11, 19) : time}  ${record.type.padEnd(18)}  `
+  const outcome = record.outcome.padEnd(8)
+  const about = [printable(record.actor.id), printable(whatOf(record))]
+  if (width >= 80) about.push(printable(record.run?.id ?? ''))
+  const after = `  ${about.filter((text) => text !== '').join('  ')}`
+  const rest = fit(after, Math.max(0, width - before.length - outcome.length))
+  return `${before}${style ? paint(style, outcome) : outcome}${rest.trimEnd()}\n`
 }
 
 const RUN_COLUMNS: readonly Column<RunSummary>[] = [

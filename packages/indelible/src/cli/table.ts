@@ -41,11 +41,13 @@ export function formatTable<T>(rows: readonly T[], columns: readonly Column<T>[]
   return `${cells[0]!.map((_, at) => line(at)).join('\n')}\n`
 }
 
-function terminalWidth(): number {
+/** Characters of a line of the terminal; without end where stdout is none. */
+export function terminalWidth(): number {
   return process.stdout.isTTY ? Math.max(40, process.stdout.columns ?? 80) : Number.POSITIVE_INFINITY
 }
 
-function fit(text: string, width: number): string {
+/** `text`, cut to `width` characters. */
+export function fit(text: string, width: number): string {
   return lengthOf(text) <= width ? text : `${[...text].slice(0, width - 1).join('')}…`
 }
 

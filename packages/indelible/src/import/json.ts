@@ -38,7 +38,8 @@ function parseExactly(text: string): unknown {
   }
 }
 
-function isExact(literal: string): boolean {
+/** Whether a double holds what a number's literal says, or as much of it as of any fraction. */
+export function isExact(literal: string): boolean {
   if (literal.length <= 15 || !/^-?[0-9]+$/.test(literal)) return true
   const value = Number(literal)
   return Number.isFinite(value) && BigInt(literal) === BigInt(value)

@@ -2,6 +2,7 @@
  * JSON as Python's `json` module reads and writes it: with `NaN` and `Infinity`, integers of any length, and floats spelled
  * as `repr` does. What hashes over Python's spelling needs the very literals, so numbers are kept as such.
  */
+import { isExact } from './json.ts'
 import { Malformed } from './values.ts'
 
 /** Objects are maps: keys are foreign, and `__proto__` is one of them. */
@@ -39,8 +40,7 @@ export function parsePython(text: string): PythonValue {
 /** The value in plain JavaScript: `bigint` for integers that a double rounds, everything else as `JSON.parse` gives it. */
 export function plainOf(value: PythonValue): unknown {
   if (value instanceof PythonNumber) {
-    const number = Number(value.literal)
-    return value.isInteger && !Number.isSafeInteger(number) ? BigInt(value.literal) : number
+    return isExact(value.literal) ? Number(value.literal) : BigInt(value.literal)
   }
   if (value instanceof Map) return Object.fromEntries(Array.from(value, ([key, member]) => [key, plainOf(member)]))
   return Array.isArray(value) ? value.map(plainOf) : value
@@ -176,10 +176,10 @@ function numberText(number: PythonNumber): string {
   return `${sign}${whole}.${digits.slice(exponent + 1) || '0'}`
 }
 
-/** With `ensure_ascii`: JSON.stringify's escapes, and `\uXXXX` for each code unit beyond ASCII. */
+/** With `ensure_ascii`: JSON.stringify's escapes, and `\uXXXX` for each code unit that is not printable ASCII. */
 function quote(text: string): string {
   return JSON.stringify(text).replace(
-    /[\u0080-\uffff]/g,
+    /[\u007f-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
 }

@@ -65,6 +65,7 @@ export interface BundleReport {
 }
 
 const MAX_LISTED = 200
+const MAX_FILE_NAME = 200
 
 export class BundleFindings {
   readonly listed: BundleFinding[] = []
@@ -72,6 +73,9 @@ export class BundleFindings {
 
   add(code: BundleFindingCode, message: string, detail: Omit<BundleFinding, 'code' | 'message'> = {}): void {
     this.count++
-    if (this.listed.length < MAX_LISTED) this.listed.push({ code, ...detail, message })
+    if (this.listed.length >= MAX_LISTED) return
+    // The name may be the manifest's, of any length.
+    const { file } = detail
+    this.listed.push({ code, ...detail, ...(file !== undefined && { file: file.slice(0, MAX_FILE_NAME) }), message })
   }
 }
