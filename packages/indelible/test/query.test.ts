@@ -146,6 +146,21 @@ describe('a query', () => {
     await engine.close()
   })
 
+  it('goes on behind rows that are gone', async () => {
+    const event = { type: 'tool.end', actor: { type: 'agent', id: 'a' } } as const
+    const { store, log } = await logOf(Array.from({ length: 1500 }, () => event))
+    const index = await indexOf(store)
+    await index.update(store, { upTo: 1200 })
+    await store.purge(256)
+    const engine = new QueryEngine(store, index)
+    const all = []
+    for await (const hit of engine.all({ type: 'tool.end' })) all.push(hit.index)
+    expect(all).toEqual(Array.from({ length: 1501 - 256 }, (_, i) => i + 256))
+    const { indexes } = await walk(engine, { type: 'tool.end' }, { limit: 100, order: 'ascending' })
+    expect(indexes).toEqual(all)
+    await Promise.all([engine.close(), log.close()])
+  })
+
   it('keeps pages where they were while the log grows', async () => {
     const event = { type: 'tool.end', actor: { type: 'agent', id: 'a' } } as const
     const { store, log } = await logOf(Array.from({ length: 20 }, () => event))

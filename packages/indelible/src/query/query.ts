@@ -81,7 +81,8 @@ export interface Page {
 
 const DEFAULT_LIMIT = 50
 const MAX_LIMIT = 10_000
-const SCAN_CHUNK = 1000
+/** Entries read at a time: memory grows with it, speed hardly. */
+const SCAN_CHUNK = 250
 
 export class QueryEngine {
   readonly #store: LogStore
@@ -207,10 +208,16 @@ export class QueryEngine {
       }
     }
     const body = async () => {
-      if (hits.length >= window.limit || window.lower >= indexed) return
-      const limit = window.limit - hits.length
-      const found = await this.#index.search(filter, { ...window, upper: indexed, limit })
-      hits.push(...(await this.#read(found)))
+      let { lower, upper } = { lower: window.lower, upper: indexed }
+      // A row that was purged since it was indexed is no hit, and no end either.
+      while (hits.length < window.limit && lower < upper) {
+        const limit = window.limit - hits.length
+        const found = await this.#index.search(filter, { lower, upper, order: window.order, limit })
+        hits.push(...(await this.#read(found)))
+        if (found.length < limit) return
+        if (window.order === 'ascending') lower = found.at(-1)! + 1
+        else upper = found.at(-1)!
+      }
     }
     if (window.order === 'ascending') {
       await body()
