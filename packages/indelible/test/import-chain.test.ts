@@ -141,6 +141,16 @@ describe('the chain of llm-audit-trail', () => {
     delete process.env.AUDIT_HMAC_KEY
   })
 
+  it('is broken by a last line that is no text', async () => {
+    const text = readFileSync(fixture('llm-audit-trail-2.jsonl'))
+    const path = fileOf(text.with(-9, 0xff))
+    const { summary } = await imported(path, { ...from, skipBad: true, acceptBroken: true })
+    expect(summary).toMatchObject({
+      skipped: 1,
+      chain: { verified: false, error: 'malformed_json', line: 13, records: 12 },
+    })
+  })
+
   it('with a malformed line is both malformed and broken', async () => {
     const log = await ImportLog.open()
     const path = fileOf(linesOf('llm-audit-trail-2.jsonl').with(4, '{"details":{"a":1,"a":2}}'))

@@ -41,7 +41,6 @@ const EXIT_CODES: Readonly<Record<IndelibleErrorCode, ExitCode>> = {
   ERR_KEY_INVALID: COULD_NOT_TELL,
   ERR_KEY_MISMATCH: COULD_NOT_TELL,
   ERR_KEY_PERMISSIONS: COULD_NOT_TELL,
-  ERR_LOG_FULL: COULD_NOT_TELL,
   ERR_NOTE_INVALID: FINDINGS,
   // None of the keys given signed it: the wrong key looks the same as a signature that was stripped.
   ERR_NOTE_UNVERIFIED: COULD_NOT_TELL,

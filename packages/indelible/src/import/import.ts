@@ -116,12 +116,7 @@ class Import {
   /** Everything that can be wrong with the file, before anything is written. */
   async #check(file: PinnedFile): Promise<void> {
     const { acceptBroken, key = process.env.AUDIT_HMAC_KEY } = this.#options
-    // Faults of lines are reported below.
-    this.#chain =
-      (await this.#importer.verifyChain?.(
-        this.#source(file, () => {}),
-        key,
-      )) ?? null
+    this.#chain = await this.#verifyChain(file, key)
     const maker = this.#maker(file)
     for await (const imported of this.#importer.events(this.#source(file, this.#bad.add))) {
       const made = maker.make(imported)
@@ -144,6 +139,17 @@ class Import {
       const message = `${this.#path}, line ${line}: its own hash chain does not hold (${error}); it can be accepted as broken`
       throw new IndelibleError('ERR_IMPORT_BROKEN', message)
     }
+  }
+
+  async #verifyChain(file: PinnedFile, key: string | undefined): Promise<ChainFinding | null> {
+    let fault: number | undefined
+    const source = this.#source(file, ({ line }) => {
+      fault ??= line
+    })
+    const finding = (await this.#importer.verifyChain?.(source, key)) ?? null
+    // A line that is no text never came to the chain: the last one would not be missed there.
+    if (!finding || fault === undefined || (finding.line ?? Number.POSITIVE_INFINITY) < fault) return finding
+    return { ...finding, verified: false, error: 'malformed_json', line: fault }
   }
 
   async #append(file: PinnedFile): Promise<void> {
