@@ -61,7 +61,7 @@ const corpus: Record<string, () => unknown> = {
   'getters that throw': () =>
     Object.defineProperties(
       { fine: 1 },
-      { bad: { enumerable: true, get: throws }, then: { enumerable: true, get: throws } },
+      Object.fromEntries(['bad', 'then', 'toJSON'].map((key) => [key, { enumerable: true, get: throws }])),
     ),
   'a toJSON that throws, and one that lies': () => [{ toJSON: throws }, { secret: 1, toJSON: () => 'nothing' }],
   'revoked proxies': () => [revoked({}), revoked([]), revoked(() => 1)],

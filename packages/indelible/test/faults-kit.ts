@@ -1,7 +1,7 @@
 /** Homes, children and checks that the fault tests share. */
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -29,6 +29,8 @@ export const EVENT = { type: 'x.test', actor: { type: 'agent', id: 'tester' } } 
 export function numbered(name: string): AgentEvent & { id: string } {
   return { ...EVENT, id: newId(Date.now()), time: '2026-01-02T03:04:05.678Z', run: { id: name } }
 }
+
+export const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'indelible-faults-'))
@@ -146,6 +148,20 @@ export async function until(check: () => boolean | Promise<boolean>, what: strin
   }
 }
 
+const SCRIPT = fileURLToPath(new URL('faults-child.ts', import.meta.url))
+
+// Most of what a child costs is compiling; those that are killed leave nothing in the cache.
+const CHILD_ENV = {
+  ...process.env,
+  NODE_COMPILE_CACHE: fileURLToPath(new URL('../../../node_modules/.cache/indelible-faults', import.meta.url)),
+}
+let isWarm = false
+
+function warmUp(): void {
+  if (!isWarm) spawnSync(process.execPath, [SCRIPT, 'record', '{}'], { input: '', env: CHILD_ENV })
+  isWarm = true
+}
+
 /** A process of its own, doing one of the jobs in `faults-child.ts`. Killed when the test is over. */
 export class Child {
   readonly lines: string[] = []
@@ -154,9 +170,9 @@ export class Child {
   #errors = ''
 
   constructor(job: string, options: Record<string, unknown>, command: readonly string[] = [process.execPath]) {
-    const script = fileURLToPath(new URL('faults-child.ts', import.meta.url))
-    const [program, ...rest] = [...command, script, job, JSON.stringify(options)]
-    this.process = spawn(program!, rest, { stdio: 'pipe' })
+    warmUp()
+    const [program, ...rest] = [...command, SCRIPT, job, JSON.stringify(options)]
+    this.process = spawn(program!, rest, { stdio: 'pipe', env: CHILD_ENV })
     const lines = createInterface(this.process.stdout)
     lines.on('line', (line) => this.lines.push(line))
     this.exited = Promise.all([once(this.process, 'exit'), once(lines, 'close')])
@@ -197,4 +213,29 @@ export class Child {
     await this.exited
     if (this.process.exitCode !== 0) throw new Error(`child failed: ${this.#errors}`)
   }
+}
+
+/** The receipts that a child has said. */
+export function receiptsOf(child: Child): { index: number; id: string }[] {
+  // The last line may be cut off.
+  return child.lines
+    .map((line) => /^got (\d+) ([0-9a-f-]{36})$/.exec(line))
+    .filter((match) => match !== null)
+    .map(([, index, id]) => ({ index: Number(index), id: id! }))
+}
+
+/** Every receipt that the children have said names an entry. Returns how many there are. */
+export async function expectAllThere(log: Log, children: readonly Child[]): Promise<number> {
+  let count = 0
+  for (const { index, id } of children.flatMap(receiptsOf)) {
+    expect((await log.read(index)).record.id).toBe(id)
+    count++
+  }
+  return count
+}
+
+/** No key that a killed process was just writing is left lying about. */
+export function expectNoLeftovers({ home }: TestHome): void {
+  const names = readdirSync(join(home, 'keys')).filter((name) => !name.endsWith('.skey') && !name.endsWith('.key'))
+  expect(names.sort()).toEqual(['.nobackup', 'CACHEDIR.TAG', 'state.json'])
 }

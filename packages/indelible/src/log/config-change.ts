@@ -71,7 +71,7 @@ export async function recordConfigChange(home: string, config: Config, log: Log)
 async function state(changes: readonly ConfigChange[], log: Log): Promise<void> {
   const written: Promise<unknown>[] = []
   for (let at = 0; at < changes.length; at += MAX_CHANGES) {
-    written.push(log.audit('audit.config.changed', { changed: changes.slice(at, at + MAX_CHANGES) }))
+    written.push(log.noticeConfigChange(changes.slice(at, at + MAX_CHANGES)))
   }
   await Promise.all(written)
 }

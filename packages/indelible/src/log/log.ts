@@ -10,7 +10,7 @@ import type { KeptPart, PrivacyPolicy } from '../privacy/policy.ts'
 import { draftEntry, parseEntry, type ReadRecord } from '../record/entry.ts'
 import { type Assurance, prepareEvent } from '../record/event.ts'
 import { newId } from '../record/id.ts'
-import { type AgentEvent, type AuditRecord, type AuditType, ENTRY_SCHEMA } from '../record/schema.ts'
+import { type AgentEvent, type AuditRecord, ENTRY_SCHEMA } from '../record/schema.ts'
 import { formatTime } from '../record/time.ts'
 import type { Head, LogStore, StoredEntry } from '../store/store.ts'
 import { leafHash } from '../tree/hash.ts'
@@ -18,6 +18,7 @@ import { checkInclusion, proveInclusion } from '../tree/proof.ts'
 import { sourceNodeReader } from '../tree/source.ts'
 import { formatRotation } from '../verify/key-history.ts'
 import { auditEntry } from './batch.ts'
+import type { ConfigChange } from './config-change.ts'
 import { type Clock, type Item, type Place, Sequencer, type SequencerOptions } from './sequencer.ts'
 
 /** The log's promise that an entry is durable and under a signed checkpoint. */
@@ -198,9 +199,9 @@ export class Log {
     })
   }
 
-  /** Has an entry of the log about itself written: see {@link Sequencer.audit}. */
-  audit(type: AuditType, audit: Record<string, unknown>): Promise<unknown> {
-    return this.#sequencer.audit(type, audit)
+  /** Has an `audit.config.changed` entry written: see {@link Sequencer.audit}. */
+  noticeConfigChange(changed: readonly ConfigChange[]): Promise<unknown> {
+    return this.#sequencer.audit('audit.config.changed', { changed })
   }
 
   /** Has an `audit.recovered` entry of this kind written: see {@link Sequencer.notice}. */
