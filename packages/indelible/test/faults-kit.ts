@@ -216,7 +216,7 @@ export class Child {
 }
 
 /** The receipts that a child has said. */
-export function receiptsOf(child: Child): { index: number; id: string }[] {
+function receiptsOf(child: Child): { index: number; id: string }[] {
   // The last line may be cut off.
   return child.lines
     .map((line) => /^got (\d+) ([0-9a-f-]{36})$/.exec(line))

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -237,5 +237,9 @@ describe('the index', () => {
     const smaller = await SqliteIndex.open(path, store)
     expect(await smaller.size()).toBe(0)
     await smaller.close()
+    writeFileSync(path, 'no database at all, but long enough to be taken for one'.repeat(100))
+    const damaged = await SqliteIndex.open(path, store)
+    expect(await damaged.update(store)).toBe(4)
+    await damaged.close()
   })
 })

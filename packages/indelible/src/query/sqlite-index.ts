@@ -5,7 +5,7 @@
 import { closeSync, existsSync, openSync, rmSync } from 'node:fs'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { isEqual } from '../bytes.ts'
-import { IndelibleError } from '../errors.ts'
+import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { ReadRecord } from '../record/entry.ts'
 import { connect, isBusy, storeError } from '../store/sqlite-schema.ts'
 import type { LogStore } from '../store/store.ts'
@@ -73,15 +73,22 @@ export class SqliteIndex implements QueryIndex {
 
   /** Opens the index at `path`, making it or making it anew if it is of another version or of another log. */
   static async open(path: string, store: LogStore): Promise<SqliteIndex> {
-    const index = new SqliteIndex(path)
-    if (!(await index.#fits(store))) index.reset()
-    return index
+    try {
+      const index = new SqliteIndex(path)
+      if (!(await index.#fits(store))) index.reset()
+      return index
+    } catch (error) {
+      // A damaged file holds nothing that the log does not.
+      if (!isIndelibleError(storeError(error, 'cannot read the index'), 'ERR_STORE_CORRUPT')) throw error
+      removeFiles(path)
+      return new SqliteIndex(path)
+    }
   }
 
   /** Forgets everything. */
   reset(): void {
     this.#db.close()
-    for (const suffix of ['', '-wal', '-shm']) rmSync(this.#path + suffix, { force: true })
+    removeFiles(this.#path)
     this.#statements.clear()
     this.#terms.clear()
     this.#db = open(this.#path)
@@ -398,6 +405,10 @@ function tokens(text: string): string[] {
 function token(word: string): string {
   // "x" marks an encoded word; a plain one that begins so is encoded too.
   return /^[a-wyz0-9][a-z0-9]*$/.test(word) ? word : `x${Buffer.from(word, 'utf8').toString('hex')}`
+}
+
+function removeFiles(path: string): void {
+  for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true })
 }
 
 function open(path: string): DatabaseSync {
