@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatMacVerificationKey, parseMacVerificationKey } from '../src/chain/verification-key.ts'
 import { commitTo, disclose } from '../src/record/disclosure.ts'
+import type { FindingCode } from '../src/verify/report.ts'
 import { Forger, type Members } from './attack-forger.ts'
 import {
   attack,
@@ -15,6 +16,7 @@ import {
   Victim,
   verify,
 } from './attack-kit.ts'
+import type { AttackId } from './attack-table.ts'
 
 const SLEEP = 700
 
@@ -86,7 +88,15 @@ describe('the chain', () => {
     const seals = audit.seals as string[]
     return { ...audit, seals: seals.with(-1, 'A'.repeat(43)) }
   }
-  const second = (forged: Forger) => sealsIn(forged)[1]!
+  /** No seal after it states another root because of it. */
+  const last = (forged: Forger) => sealsIn(forged).at(-1)!
+  const lastSeal = ({ home }: Specimen) => {
+    const db = openDatabase(`${home}/log.db`)
+    const index = last(new Forger(db, ORIGIN))
+    db.close()
+    return index
+  }
+  const here = { index: lastSeal, only: [] }
   // The seals after it state other roots then.
   const reseal = (nth: number, of: () => Specimen) =>
     operate(
@@ -101,53 +111,20 @@ describe('the chain', () => {
   attack('reseal', sleeping, reseal(0, sleeping))
   attack('reseal-late', sleeping, reseal(1, sleeping))
 
-  const unseal = operate((forged) => forged.edit(second(forged), (record) => ({ ...record, type: 'x.nothing' })))
-  attack('seal-missing', specimen, unseal)
-  attack(
-    'seal-epoch',
-    specimen,
-    editAudit(second, (audit) => ({ ...audit, first_epoch: 0 })),
-  )
-  attack(
-    'seal-epoch',
-    specimen,
-    editAudit(second, (audit) => ({ ...audit, first_epoch: 3 })),
-  )
-  for (const odd of [2 ** 52, -1, 0.5, '1', null]) {
-    attack(
-      'seal-epoch',
-      specimen,
-      editAudit(second, (audit) => ({ ...audit, first_epoch: odd })),
-    )
+  const unseal = operate((forged) => forged.edit(last(forged), (record) => ({ ...record, type: 'x.nothing' })))
+  attack('seal-missing', specimen, unseal, { index: lastSeal, only: [] })
+  const withAudit = (id: AttackId, edit: (audit: Members) => Members, only: FindingCode[] = []) =>
+    attack(id, specimen, editAudit(last, edit), { ...here, only })
+  for (const first of [0, 3, 2 ** 52, -1, 0.5, '1', null]) {
+    withAudit('seal-epoch', (audit) => ({ ...audit, first_epoch: first }), ['seal_missing'])
   }
-  for (const size of [0, 2 ** 52, '123']) {
-    attack(
-      'seal-size',
-      specimen,
-      editAudit(second, (audit) => ({ ...audit, size })),
-    )
-  }
-  attack(
-    'seal-size',
-    specimen,
-    editAudit(second, (audit) => ({ ...audit, size: (audit.size as number) - 1 })),
-  )
-  for (const root of ['A'.repeat(43), '', 'no hash', 5]) {
-    attack(
-      'seal-root',
-      specimen,
-      editAudit(second, (audit) => ({ ...audit, root })),
-    )
-  }
-  const longer = (audit: Members) => ({ ...audit, seals: [...(audit.seals as string[]), 'A'.repeat(43)] })
-  attack('seal-early', specimen, editAudit(second, longer))
-  for (const seals of [[], 'AAAA', null]) {
-    attack(
-      'seal-early',
-      specimen,
-      editAudit(second, (audit) => ({ ...audit, seals }) as Members),
-    )
-  }
+  for (const size of [0, 2 ** 52]) withAudit('seal-size', (audit) => ({ ...audit, size }))
+  withAudit('seal-size', (audit) => ({ ...audit, size: (audit.size as number) - 1 }))
+  withAudit('seal-size', (audit) => ({ ...audit, size: '123' }), ['seal_missing'])
+  for (const root of ['A'.repeat(43), '', 'no hash']) withAudit('seal-root', (audit) => ({ ...audit, root }))
+  withAudit('seal-root', (audit) => ({ ...audit, root: 5 }), ['seal_missing'])
+  withAudit('seal-early', (audit) => ({ ...audit, seals: [...(audit.seals as string[]), 'A'.repeat(43)] }))
+  for (const seals of [[], 'AAAA', null]) withAudit('seal-early', (audit) => ({ ...audit, seals }), ['seal_missing'])
   const endWithinSeals = operate(
     (forged, victim) => {
       const last = sealsIn(forged)[0]!

@@ -270,6 +270,18 @@ describe('a purge', () => {
     expect(codesOf(report)).toEqual(['purge_uncertified'])
   })
 
+  it('takes no entry whose leaf hash is in no tile', async () => {
+    const quick = await QuickLog.create()
+    await quick.record(400)
+    await state(quick, 'audit.purge.intent', { below: 300 })
+    const shown = await ShownLog.of(quick.store)
+    shown.rows = shown.rows.filter(({ index }) => index >= 300)
+    shown.shownHead!.minIndex = 300
+    const { verdict, findings } = await verifyLog(shown, full(quick))
+    expect(verdict).toBe('failed')
+    expect(findings.map(({ code, index }) => `${code} ${index}`)).toContain('tile_missing 256')
+  })
+
   it('lets nobody take more along: no tile, no entry after it, no entry before it put back', async () => {
     const quick = await purged(256)
     const good = await ShownLog.of(quick.store)

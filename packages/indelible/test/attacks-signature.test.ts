@@ -65,6 +65,11 @@ describe('checkpoints', () => {
   }
   attack('flip-published-root', specimen, changePublished(2))
   attack('flip-published-signature', specimen, changePublished(4), { only: [] })
+  const publishAnother = (victim: Victim) => {
+    const note = published(victim, 3)
+    victim.sql('UPDATE checkpoints SET note = ? WHERE note = ?', signNoteSync(textOf(note), [own()]), note)
+  }
+  attack('flip-published-signature', specimen, publishAnother, { only: [] })
   attack(
     'strip-signature',
     specimen,

@@ -182,6 +182,23 @@ describe('the verifier', () => {
     expect(report.more_findings).toBeGreaterThan(900)
   })
 
+  it('sees a mac that is none, and a published checkpoint from nowhere, without any key', async () => {
+    const { shown, policy } = await small()
+    for (const length of [0, 31, 33]) {
+      for (const row of [2, 6]) {
+        const altered = shown.clone()
+        altered.rows[row]!.mac = new Uint8Array(length)
+        const { findings } = await verifyLog(altered, policy)
+        expect(findings[0]).toMatchObject({ code: 'mac_mismatch', index: row })
+      }
+    }
+    for (const note of ['', 'x', shown.published[0]!.note.replace('\n1\n', '\n9\n')]) {
+      const altered = shown.clone()
+      altered.published.push({ size: 9, note })
+      expect(codes(await verifyLog(altered, policy))).toEqual(['checkpoint_unverified'])
+    }
+  })
+
   it('never repeats what an entry holds', async () => {
     const quick = await QuickLog.create()
     await quick.record(3, { parts: { output: { value: 'Zacharias' } }, actor: { type: 'user', id: 'Zacharias' } })

@@ -104,10 +104,9 @@ describe.concurrent('indelible doctor, of the log,', () => {
     await box.makeLog(1)
     const index = join(box.home, 'index.db')
     writeFileSync(index, 'x'.repeat(5000), { mode: 0o600 })
-    expect((await box.indelible(['list'])).code).not.toBe(0)
     const [complaint] = await box.complaints()
     expect(complaint).toMatchObject({ check: 'index', state: 'failure' })
-    await box.run('bash', ['-c', complaint!.action!.replace(/;.*/, '')])
+    // What is derived is made anew by the next question.
     expect((await box.indelible(['list'])).code).toBe(0)
     expect(await box.complaints()).toEqual([])
 
