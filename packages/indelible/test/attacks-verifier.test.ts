@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { IndelibleError } from '../src/errors.ts'
 import { generateSkey, signerFromSkey } from '../src/keys/signer.ts'
 import { signNoteSync } from '../src/note/signed-note.ts'
+import { Frontier } from '../src/tree/frontier.ts'
 import type { EvidenceHead } from '../src/verify/evidence.ts'
 import { type VerifyLogOptions, verifyLog } from '../src/verify/verify-log.ts'
 import { QuickLog, ShownLog } from './attack-evidence.ts'
@@ -144,6 +145,33 @@ describe('the verifier', () => {
     for (const lie of [{ leaves: async () => [] }, { leaves: async () => [new Uint8Array(31)] }]) {
       const report = await verifyLog(Object.assign(shown.clone(), lie), policy, { from: 520, to: 530 })
       expect(report.verdict).toBe('failed')
+    }
+  })
+
+  it('is not content with a range whose surroundings are gone', async () => {
+    const { shown, policy } = await small(600)
+    const gone = Object.assign(shown.clone(), {
+      leaves: async () => {
+        throw new RangeError('gone')
+      },
+    })
+    for (const options of [{ to: 10 }, { from: 520, to: 530 }, { from: 598 }]) {
+      const report = await verifyLog(gone, policy, options)
+      expect(report.verdict).toBe('failed')
+      expect(codes(report)).toContain('tile_missing')
+    }
+  })
+
+  it('holds a pin outside of the range against the log as well', async () => {
+    const { shown, policy } = await small(600)
+    for (const size of [3, 300, 599]) {
+      const options = { from: 400, to: 410 }
+      const root = Frontier.empty()
+      for (const { leaf } of shown.rows.slice(0, size)) root.append(leaf)
+      const pinned = await verifyLog(shown, { ...policy, pin: { size, root: root.root() } }, options)
+      expect(pinned).toMatchObject({ verdict: 'verified', findings: [] })
+      const other = await verifyLog(shown, { ...policy, pin: { size, root: new Uint8Array(32) } }, options)
+      expect(codes(other)).toEqual(['split_view'])
     }
   })
 

@@ -66,13 +66,14 @@ function checkSize(bytes: number, members: Record<string, Json>): void {
   )
 }
 
-/** The entry accepted at `observed`. Shares its bytes with `draft`, which can be sealed again as long as nothing was hashed. */
+/** The entry accepted at `observed`: bytes of its own, for a draft whose batch failed is sealed again, and a hashed entry never changes. */
 export function sealDraft({ bytes, gap }: Draft, observed: string): Uint8Array<ArrayBuffer> {
   if (observed.length !== GAP.length) {
     return concat(bytes.subarray(0, gap), utf8(observed), bytes.subarray(gap + GAP.length))
   }
-  for (let i = 0; i < GAP.length; i++) bytes[gap + i] = observed.charCodeAt(i)
-  return bytes
+  const entry = bytes.slice()
+  for (let i = 0; i < GAP.length; i++) entry[gap + i] = observed.charCodeAt(i)
+  return entry
 }
 
 /** An entry as read: known members typed, unknown ones kept. */
