@@ -89,7 +89,7 @@ async function rotate(): Promise<void> {
     }
   }
   const keys = new DyingKeys(`${home}/keys`)
-  const inner = openStore(home, loadConfig(home))
+  const inner = await openStore(home, loadConfig(home))
   const append: LogStore['append'] = async (ids, seal) => {
     let rotates = false
     await inner.append(ids, async (locked) => {

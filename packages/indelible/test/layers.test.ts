@@ -9,7 +9,21 @@ const PURE = ['record', 'privacy', 'tree', 'note', 'chain', 'verify']
 
 /** What each folder may import, beside itself and the root's bytes and errors. The order is that of a record's way. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
-  '.': ['config', 'keys', 'log', 'query', 'note', 'record', 'chain', 'store', 'import', 'export', 'verify'],
+  '.': [
+    'config',
+    'keys',
+    'log',
+    'query',
+    'note',
+    'record',
+    'chain',
+    'store',
+    'anchor',
+    'capture',
+    'import',
+    'export',
+    'verify',
+  ],
   platform: [],
   record: [],
   privacy: ['record'],
@@ -20,12 +34,15 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   keys: ['note', 'chain'],
   config: ['record', 'privacy'],
   store: ['note'],
-  log: [...PURE, 'keys', 'config', 'store'],
+  capture: ['record'],
+  anchor: [...PURE, 'keys', 'config', 'store'],
+  log: [...PURE, 'keys', 'config', 'store', 'capture', 'anchor'],
   query: [...PURE, 'config', 'store', 'log'],
   export: [...PURE, 'store', 'log', 'query'],
   import: ['record', 'log'],
-  testing: [...PURE, 'keys', 'store', 'log'],
-  cli: [...PURE, 'keys', 'config', 'store', 'log', 'query', 'export', 'import'],
+  testing: [...PURE, 'keys', 'store', 'log', 'capture', 'anchor'],
+  server: [...PURE, 'keys', 'config', 'store', 'log', 'query', 'export', 'import', 'anchor', 'capture'],
+  cli: [...PURE, 'keys', 'config', 'store', 'log', 'query', 'export', 'import', 'anchor', 'capture', 'server'],
 }
 
 function* files(folder: string): Generator<string> {

@@ -12,7 +12,7 @@ export function addCheckpoint(program: Command, context: Context): void {
 
 async function checkpoint(context: Context): Promise<void> {
   const { LogReader } = await import('./reader.ts')
-  await using log = LogReader.open(context.home)
+  await using log = await LogReader.open(context.home)
   const { checkpoint: note, size } = await log.head()
   await context.answer({ origin: log.origin, size, checkpoint: note }, () => note)
 }

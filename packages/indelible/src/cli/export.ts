@@ -53,7 +53,7 @@ async function exportEntries(
   const stop = new AbortController()
   using interrupt = new Interrupt(() => stop.abort())
   await using query = await openQuery(context.homeOption)
-  await using log = LogReader.open(context.home)
+  await using log = await LogReader.open(context.home)
   const { run, ...filter } = filterOf(options)
   const runs = run === undefined ? [] : [run].flat()
   if (runs.length > 1) throw new UsageError('export takes one --run')

@@ -23,7 +23,7 @@ export interface LogFacts {
 
 /** @throws IndelibleError `ERR_HOME_NOT_FOUND`, `ERR_STORE_…`, `ERR_CHECKPOINT_INVALID`, `ERR_NOTE_INVALID` */
 export async function readLog(home: string): Promise<LogFacts> {
-  await using log = LogReader.open(home)
+  await using log = await LogReader.open(home)
   const head = await log.head()
   const { size, root } = parseCheckpoint(parseNote(head.checkpoint).text)
   return { head, size, root, clock: await readClock(log) }

@@ -8,6 +8,7 @@ import { formatPairs, paint } from './output.ts'
 interface InitOptions {
   origin?: string
   profile: 'default' | 'fips'
+  store?: string
   epochSeconds?: number
   keysDir?: string
   recipient?: string
@@ -33,6 +34,7 @@ export function addInit(program: Command, context: Context): void {
         .choices(['default', 'fips'])
         .default('default'),
     )
+    .option('--store <url>', 'where the entries go, such as sqlite:PATH (default: sqlite:log.db in the home)')
     .option('--epoch-seconds <n>', 'length of an epoch of the HMAC chain (default: 3600)', parsePositive)
     .option('--keys-dir <dir>', 'folder for the keys: best one that is not backed up with the database')
     .option('--recipient <file>', 'encrypt the mac verification key to this RSA public key (PEM) instead of showing it')

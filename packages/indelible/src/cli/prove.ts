@@ -25,7 +25,7 @@ async function prove(
   context: Context,
 ): Promise<void> {
   const { LogReader } = await import('./reader.ts')
-  await using log = LogReader.open(context.home)
+  await using log = await LogReader.open(context.home)
   const { index, entry, proof, size, vkey } = await log.prove(which)
   const { out = `entry-${index}.tlog-proof`, entryOut = `entry-${index}.json` } = options
   writeFileSync(out, proof)

@@ -27,10 +27,10 @@ export class LogReader implements AsyncDisposable {
   }
 
   /** @throws IndelibleError `ERR_HOME_NOT_FOUND`, `ERR_CONFIG_INVALID`, `ERR_STORE_…` */
-  static open(home?: string): LogReader {
+  static async open(home?: string): Promise<LogReader> {
     const folder = resolveHome(home)
     const config = loadConfig(folder)
-    return new LogReader(folder, config.log.origin, openStore(folder, config, { readOnly: true }))
+    return new LogReader(folder, config.log.origin, await openStore(folder, config, { readOnly: true }))
   }
 
   /** The log's own key, to hand out. */

@@ -36,7 +36,7 @@ async function show(which: number | string | undefined, { last }: { last?: numbe
 
 async function hasEntry(id: string, context: Context): Promise<boolean> {
   const { LogReader } = await import('./reader.ts')
-  await using log = LogReader.open(context.home)
+  await using log = await LogReader.open(context.home)
   return log.hasId(id)
 }
 
@@ -97,7 +97,7 @@ async function disclosuresOf(
 async function showEntry(which: number | string, context: Context): Promise<void> {
   const { LogReader } = await import('./reader.ts')
   const { parseEntry } = await import('../record/entry.ts')
-  await using log = LogReader.open(context.home)
+  await using log = await LogReader.open(context.home)
   const { index, entry, leaf } = await log.entry(which)
   const record = parseEntry(entry)
   const parts = await readParts(log.origin, record, await log.disclosures(index, record))

@@ -13,7 +13,7 @@ import { PART_NAME } from '../record/schema.ts'
 export const configSchema = z.strictObject({
   log: z.strictObject({
     origin: z.string().min(1).max(255),
-    /** `sqlite:PATH`, relative to the home. */
+    /** URL of the store, such as `sqlite:PATH`; a path is relative to the home. */
     store: z.string().default('sqlite:log.db'),
     profile: z.enum(['default', 'fips']).default('default'),
     /** Most entries of one commit. */

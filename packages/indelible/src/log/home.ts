@@ -27,8 +27,8 @@ import type { Profile } from '../keys/signer.ts'
 import { parseCheckpoint } from '../note/checkpoint.ts'
 import { formatVkey, parseNote } from '../note/signed-note.ts'
 import { PrivacyPolicy, type SupportedMode } from '../privacy/policy.ts'
-import { openSqliteStore } from '../store/sqlite.ts'
 import type { LogStore } from '../store/store.ts'
+import { createStoreAt, DEFAULT_STORE, openStoreAt } from '../store/stores.ts'
 import { VERSION } from '../version.ts'
 import { auditEntry } from './batch.ts'
 import { recordConfigChange, writeAppliedConfig } from './config-change.ts'
@@ -44,6 +44,8 @@ export interface CreateLogOptions {
   /** First line of every checkpoint: the log's identity, a name without spaces or plus signs. Default: a random one. */
   readonly origin?: string
   readonly profile?: Profile
+  /** Where the entries go, such as `sqlite:PATH`; relative to the home. Default `sqlite:log.db`. */
+  readonly store?: string
   /** Length of an epoch of the HMAC chain, in seconds. Default one hour. */
   readonly epochSeconds?: number
   /** Where the keys folder goes, if not into the home: better, a place that is not backed up with the database. */
@@ -72,7 +74,7 @@ export interface CreatedLog {
  */
 export async function createLog(options: CreateLogOptions = {}): Promise<CreatedLog> {
   const home = resolveHome(options.home)
-  const { profile = 'default', epochSeconds = DEFAULT_EPOCH_SECONDS } = options
+  const { profile = 'default', store: url = DEFAULT_STORE, epochSeconds = DEFAULT_EPOCH_SECONDS } = options
   const origin = options.origin ?? `indelible.invalid/${randomBytes(8).toString('hex')}`
   if (!/^[^\s+]{1,255}$/u.test(origin)) {
     throw new IndelibleError(
@@ -107,7 +109,7 @@ export async function createLog(options: CreateLogOptions = {}): Promise<Created
   try {
     const { firstKey } = createKeyFiles(keysDraft, { origin, clock, profile, host })
     const config = {
-      log: { origin, store: 'sqlite:log.db', ...(profile !== 'default' && { profile }) },
+      log: { origin, store: url, ...(profile !== 'default' && { profile }) },
       ...(keysDir !== null && { keys: { dir: keysDir } }),
     }
     writeFileAtomic(join(draft, 'config.json'), `${JSON.stringify(config, null, 2)}\n`)
@@ -120,7 +122,8 @@ export async function createLog(options: CreateLogOptions = {}): Promise<Created
     const keys = new FileKeys(keysDraft, { host })
     const vkey = formatVkey(keys.signer.key)
     publishVkey(draft, keys)
-    const checkpoint = await writeFirstEntry(openSqliteStore(join(draft, 'log.db')), keys, vkey, profile)
+    const store = await createStoreAt(url, { home: draft, origin })
+    const checkpoint = await writeFirstEntry(store, keys, vkey, profile)
     syncDirectory(draft)
     if (keysDir !== null) {
       // Keys first: a home without its keys could neither be opened nor made again.
@@ -193,7 +196,7 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     const message = `keys are of ${keys.origin}, the configuration says ${config.log.origin}`
     throw new IndelibleError('ERR_KEY_MISMATCH', message)
   }
-  const store = openStore(home, config)
+  const store = await openStore(home, config)
   let log: Log | null = null
   try {
     const rules = options.capture ? { mode: options.capture } : config.privacy
@@ -228,17 +231,12 @@ export function publishVkey(home: string, keys: LogKeys): void {
 }
 
 /** The store that a configuration names. */
-export function openStore(home: string, config: Config, options: { readonly readOnly?: boolean } = {}): LogStore {
-  const [scheme, ...rest] = config.log.store.split(':')
-  const path = rest.join(':')
-  if (scheme === 'sqlite' && path !== '') {
-    const file = isAbsolute(path) ? path : join(home, path)
-    if (!existsSync(file)) {
-      throw new IndelibleError('ERR_STORE_MISSING', `${file} is missing: the log was deleted, moved or not restored`)
-    }
-    return openSqliteStore(file, options)
-  }
-  throw new IndelibleError('ERR_CONFIG_INVALID', `log.store: expected sqlite:PATH, found ${scheme}:`)
+export function openStore(
+  home: string,
+  config: Config,
+  options: { readonly readOnly?: boolean } = {},
+): Promise<LogStore> {
+  return openStoreAt(config.log.store, { home, origin: config.log.origin, ...options })
 }
 
 export function resolveHome(home?: string): string {

@@ -32,7 +32,7 @@ export interface VerifyHomeOptions extends VerifyLogOptions {
 export async function verifyHome(options: VerifyHomeOptions = {}): Promise<Report> {
   const home = resolveHome(options.home)
   const pins = options.pins === undefined ? new Pins() : options.pins
-  const { origin, store } = openEvidence(home, pins, options.trust?.origin)
+  const { origin, store } = await openEvidence(home, pins, options.trust?.origin)
   try {
     const pin = pins?.read(origin) ?? null
     const key = pin?.key ?? homeKey(home)
@@ -82,12 +82,16 @@ function caveats(home: string, hasPin: boolean, options: VerifyHomeOptions): str
 }
 
 /** A log that is gone altogether is still evidence: of a log that is gone. */
-function openEvidence(home: string, pins: Pins | null, trusted?: string): { origin: string; store: LogStore } {
+async function openEvidence(
+  home: string,
+  pins: Pins | null,
+  trusted?: string,
+): Promise<{ origin: string; store: LogStore }> {
   let origin: string
   try {
     const config = loadConfig(home)
     origin = trusted ?? expectedOrigin(home, pins, config.log.origin)
-    return { origin, store: openStore(home, config, { readOnly: true }) }
+    return { origin, store: await openStore(home, config, { readOnly: true }) }
   } catch (error) {
     if (isIndelibleError(error, 'ERR_HOME_NOT_FOUND')) {
       const pin = pins?.findByHome(home)

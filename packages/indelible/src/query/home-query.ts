@@ -51,7 +51,7 @@ export class HomeQuery extends QueryEngine {
 export async function openQuery(options: OpenQueryOptions = {}): Promise<HomeQuery> {
   const home = resolveHome(options.home)
   const config = loadConfig(home)
-  const store = openStore(home, config, { readOnly: true })
+  const store = await openStore(home, config, { readOnly: true })
   try {
     const query = new HomeQuery(config.log.origin, store, await SqliteIndex.open(join(home, 'index.db'), store))
     if (options.update !== false) await query.update(options)

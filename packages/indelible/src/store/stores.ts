@@ -1,0 +1,71 @@
+/** Back-ends by the scheme of their URL. A new one is a file beside the others and a line here. */
+import { existsSync } from 'node:fs'
+import { isAbsolute, join } from 'node:path'
+import { IndelibleError } from '../errors.ts'
+import type { LogStore } from './store.ts'
+
+/** Whose store it is, and how it is wanted. */
+export interface StoreUse {
+  /** Folder that relative locations are in. */
+  readonly home: string
+  /** The log: a database may hold many. */
+  readonly origin: string
+  readonly readOnly?: boolean
+}
+
+interface Backend {
+  /** For messages: `sqlite:PATH`. */
+  readonly url: string
+  /** Makes the store of a new log. */
+  create(location: string, use: StoreUse): Promise<LogStore>
+  /** @throws IndelibleError `ERR_STORE_MISSING` rather than making an empty store where a log was */
+  open(location: string, use: StoreUse): Promise<LogStore>
+}
+
+/** Loaded when they are asked for: most processes use one. */
+const BACKENDS: Readonly<Record<string, Backend>> = {
+  sqlite: {
+    url: 'sqlite:PATH',
+    create: async (path, use) => (await import('./sqlite.ts')).openSqliteStore(inHome(use, path)),
+    open: async (path, use) => {
+      const { openSqliteStore } = await import('./sqlite.ts')
+      return openSqliteStore(existing(inHome(use, path)), { readOnly: use.readOnly ?? false })
+    },
+  },
+}
+
+/** URL of the store of a log that says nothing about it. */
+export const DEFAULT_STORE = 'sqlite:log.db'
+
+/** @throws IndelibleError `ERR_CONFIG_INVALID` for a URL of no back-end, `ERR_STORE_MISSING`, and what the back-end throws */
+export async function openStoreAt(url: string, use: StoreUse): Promise<LogStore> {
+  const { backend, location } = find(url)
+  return backend.open(location, use)
+}
+
+/** @throws IndelibleError `ERR_CONFIG_INVALID` for a URL of no back-end, and what the back-end throws */
+export async function createStoreAt(url: string, use: StoreUse): Promise<LogStore> {
+  const { backend, location } = find(url)
+  return backend.create(location, use)
+}
+
+function find(url: string): { backend: Backend; location: string } {
+  const colon = url.indexOf(':')
+  const scheme = url.slice(0, Math.max(colon, 0))
+  const location = url.slice(colon + 1)
+  if (!Object.hasOwn(BACKENDS, scheme) || location === '') {
+    const known = Object.values(BACKENDS).map((backend) => backend.url)
+    // The rest of a URL may hold a password.
+    throw new IndelibleError('ERR_CONFIG_INVALID', `log.store: expected ${known.join(' or ')}, found ${scheme}:`)
+  }
+  return { backend: BACKENDS[scheme]!, location }
+}
+
+function inHome({ home }: StoreUse, path: string): string {
+  return isAbsolute(path) ? path : join(home, path)
+}
+
+function existing(path: string): string {
+  if (existsSync(path)) return path
+  throw new IndelibleError('ERR_STORE_MISSING', `${path} is missing: the log was deleted, moved or not restored`)
+}
