@@ -8,7 +8,7 @@ import { formatSignatureLine, type NoteSigner } from '../note/signed-note.ts'
 import { type Draft, draftEntry, sealDraft } from '../record/entry.ts'
 import { newId } from '../record/id.ts'
 import { type AuditRecord, type AuditType, ENTRY_SCHEMA } from '../record/schema.ts'
-import type { Batch, StoredId, StoredPayload, StoredTile } from '../store/store.ts'
+import type { Batch, EntrySubjects, StoredId, StoredPayload, StoredTile } from '../store/store.ts'
 import { Frontier } from '../tree/frontier.ts'
 import { leafHash } from '../tree/hash.ts'
 import type { Position } from './head-check.ts'
@@ -26,6 +26,8 @@ export interface Sealable {
   readonly draft: Draft
   readonly payloads: readonly { readonly name: string; readonly disclosure: string }[]
   readonly digest: Uint8Array | null
+  /** The persons concerned, by the producer's own names: never in the entry. Absent: none. */
+  readonly subjects?: readonly string[]
 }
 
 /** A statement of the log about itself. */
@@ -67,6 +69,7 @@ export class BatchBuilder {
   readonly #macs: Uint8Array[] = []
   readonly #epochs: number[] = []
   readonly #payloads: StoredPayload[] = []
+  readonly #subjects: EntrySubjects[] = []
   readonly #ids: StoredId[] = []
   readonly #tiles: StoredTile[] = []
 
@@ -103,7 +106,7 @@ export class BatchBuilder {
   }
 
   /** Appends one entry. Returns its index and leaf hash. */
-  add({ id, draft, payloads, digest }: Sealable): { index: number; leaf: Uint8Array } {
+  add({ id, draft, payloads, digest, subjects = [] }: Sealable): { index: number; leaf: Uint8Array } {
     const index = this.size
     const entry = sealDraft(draft, this.#observed)
     const leaf = leafHash(entry)
@@ -114,6 +117,7 @@ export class BatchBuilder {
     this.#macs.push(this.#mac)
     this.#epochs.push(this.#epoch)
     for (const { name, disclosure } of payloads) this.#payloads.push({ index, name, disclosure })
+    if (subjects.length > 0) this.#subjects.push({ index, subjects })
     this.#ids.push({ id, index, digest })
     return { index, leaf }
   }
@@ -176,6 +180,7 @@ export class BatchBuilder {
       macs: this.#macs,
       epochs: this.#epochs,
       payloads: this.#payloads,
+      subjects: this.#subjects,
       ids: this.#ids,
       tiles: this.#tiles,
       head,

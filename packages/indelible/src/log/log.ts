@@ -276,7 +276,7 @@ export class Log {
   }
 
   #item(event: AgentEvent, { assurance = 'observed', isTimeFilledIn }: RecordOptions): Item {
-    const { members, parts } = prepareEvent(event, assurance)
+    const { members, parts, subjects } = prepareEvent(event, assurance)
     const nowMs = this.#clock()
     const { id = newId(nowMs), time = formatTime(nowMs), ...rest } = members
     const kept = [...parts].map(([name, part]) => this.#privacy.keep(id, name, part))
@@ -292,6 +292,7 @@ export class Log {
       idGiven,
       draft,
       payloads: kept.map(({ name, disclosure }) => ({ name, disclosure })),
+      subjects,
       // Nobody can rightly hand in again an id that the log has made: an empty digest equals no other.
       digest: idGiven ? this.#digest(stable, kept) : NO_DIGEST,
     }

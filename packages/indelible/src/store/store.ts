@@ -40,6 +40,12 @@ export interface StoredPayload {
   readonly disclosure: string
 }
 
+/** The persons that an entry concerns, as the producer named them. In memory only: no store keeps a name as it is. */
+export interface EntrySubjects {
+  readonly index: number
+  readonly subjects: readonly string[]
+}
+
 /** Which entry an id names, and the keyed digest that tells a retry from a conflict; `null` once erased. */
 export interface StoredId {
   readonly id: string
@@ -69,6 +75,8 @@ export interface Batch {
   readonly macs: readonly Uint8Array[]
   readonly epochs: readonly number[]
   readonly payloads: readonly StoredPayload[]
+  /** Of the entries that name any. Absent: none does. */
+  readonly subjects?: readonly EntrySubjects[]
   readonly ids: readonly StoredId[]
   /** Tiles that became full. */
   readonly tiles: readonly StoredTile[]
