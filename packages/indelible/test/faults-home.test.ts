@@ -112,7 +112,7 @@ describe('keys', () => {
     await new FileKeys(join(made.home, 'keys')).prepareRotation('01890000-0000-7000-8000-000000000000')
     await log.close()
     const folder = join(made.home, 'keys')
-    const secrets = ['log.skey', 'ids.key', 'fingerprint.key', 'state.json', 'next.json'].flatMap(
+    const secrets = ['log.skey', 'ids.key', 'fingerprint.key', 'subjects.key', 'state.json', 'next.json'].flatMap(
       (name) => readFileSync(join(folder, name), 'utf8').match(/[A-Za-z0-9+/]{40,}=?/g)!,
     )
     const damages: [string, (text: string) => string][] = [
@@ -125,7 +125,7 @@ describe('keys', () => {
         (text) => text.replace(/([A-Za-z0-9+/]{20})([A-Za-z0-9+/]{22}=|[A-Za-z0-9+/]{19,}$)/m, '$1*$2'),
       ],
     ]
-    for (const name of ['state.json', 'log.skey', 'ids.key', 'fingerprint.key', 'next.json']) {
+    for (const name of ['state.json', 'log.skey', 'ids.key', 'fingerprint.key', 'subjects.key', 'next.json']) {
       const path = join(folder, name)
       const whole = readFileSync(path, 'utf8')
       for (const [kind, damage] of damages) {
@@ -143,7 +143,7 @@ describe('keys', () => {
       }
       writeFileSync(path, whole)
     }
-    for (const name of ['state.json', 'log.skey', 'ids.key', 'fingerprint.key']) {
+    for (const name of ['state.json', 'log.skey', 'ids.key', 'fingerprint.key', 'subjects.key']) {
       renameSync(join(folder, name), join(made.folder, name))
       expect(await openError(made.home)).toMatchObject({ code: 'ERR_HOME_NOT_FOUND' })
       renameSync(join(made.folder, name), join(folder, name))

@@ -60,7 +60,7 @@ export function createKeyFiles(
   writeFileSync(join(directory, '.nobackup'), '', { mode: 0o600 })
   const firstKey = new Uint8Array(randomBytes(32))
   writeFileAtomic(join(directory, 'log.skey'), `${generateSkey(origin, profile)}\n`)
-  for (const name of ['fingerprint.key', 'ids.key']) {
+  for (const name of ['fingerprint.key', 'ids.key', 'subjects.key']) {
     writeFileAtomic(join(directory, name), `${toBase64(randomBytes(32))}\n`)
   }
   writeState(directory, {
@@ -83,6 +83,7 @@ export class FileKeys implements LogKeys {
   readonly macId: Uint8Array
   readonly fingerprint: MacKey
   readonly ids: MacKey
+  readonly subjects: MacKey
   readonly #directory: string
   #signer: NoteSigner
   #previous: VerifierKey | null = null
@@ -120,6 +121,7 @@ export class FileKeys implements LogKeys {
     this.macId = fromBase64(state.mac_id)
     this.fingerprint = readMacKey(directory, 'fingerprint.key')
     this.ids = readMacKey(directory, 'ids.key')
+    this.subjects = readMacKey(directory, 'subjects.key')
     this.#signer = this.#readSigner()
     this.#ratchet = new Ratchet(state.epoch, fromBase64(state.key))
     this.#savedEpoch = state.epoch

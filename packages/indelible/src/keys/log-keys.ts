@@ -23,6 +23,8 @@ export interface LogKeys {
   readonly fingerprint: MacKey
   /** For the digests that tell a retry from an id used twice. */
   readonly ids: MacKey
+  /** For the index of which entries concern which person. */
+  readonly subjects: MacKey
 
   /** The ratchet at the oldest epoch that is not sealed yet; a copy. */
   ratchet(): Ratchet

@@ -21,6 +21,7 @@ export class MemoryKeys implements LogKeys {
   readonly macId: Uint8Array
   readonly fingerprint: MacKey = macKey(randomBytes(32))
   readonly ids: MacKey = macKey(randomBytes(32))
+  readonly subjects: MacKey = macKey(randomBytes(32))
   readonly firstKey: Uint8Array
   signer: NoteSigner
   trusted: readonly VerifierKey[]

@@ -8,10 +8,11 @@ import { formatSignatureLine, type NoteSigner } from '../note/signed-note.ts'
 import { type Draft, draftEntry, sealDraft } from '../record/entry.ts'
 import { newId } from '../record/id.ts'
 import { type AuditRecord, type AuditType, ENTRY_SCHEMA } from '../record/schema.ts'
-import type { Batch, EntrySubjects, StoredId, StoredPayload, StoredTile } from '../store/store.ts'
+import type { Batch, EntrySubjects, StoredId, StoredPayload, StoredSubject, StoredTile } from '../store/store.ts'
 import { Frontier } from '../tree/frontier.ts'
 import { leafHash } from '../tree/hash.ts'
 import type { Position } from './head-check.ts'
+import { subjectMacs } from './subjects.ts'
 import { TileEdge } from './tile-edge.ts'
 
 /** Most seals in one entry: 512 of 46 bytes leave room for the rest. */
@@ -70,6 +71,7 @@ export class BatchBuilder {
   readonly #epochs: number[] = []
   readonly #payloads: StoredPayload[] = []
   readonly #subjects: EntrySubjects[] = []
+  readonly #concerns: StoredSubject[] = []
   readonly #ids: StoredId[] = []
   readonly #tiles: StoredTile[] = []
 
@@ -118,6 +120,7 @@ export class BatchBuilder {
     this.#epochs.push(this.#epoch)
     for (const { name, disclosure } of payloads) this.#payloads.push({ index, name, disclosure })
     if (subjects.length > 0) this.#subjects.push({ index, subjects })
+    for (const subject of subjectMacs(this.#keys, subjects)) this.#concerns.push({ subject, index })
     this.#ids.push({ id, index, digest })
     return { index, leaf }
   }
@@ -181,6 +184,7 @@ export class BatchBuilder {
       epochs: this.#epochs,
       payloads: this.#payloads,
       subjects: this.#subjects,
+      concerns: this.#concerns,
       ids: this.#ids,
       tiles: this.#tiles,
       head,

@@ -1,4 +1,5 @@
 /** A log in memory: for tests, and for trying things out. It promises what a store must, except to outlive its process. */
+import { toHex } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
 import type {
   Batch,
@@ -19,6 +20,7 @@ export class MemoryStore implements LogStore {
   #head: Head | null = null
   readonly #entries = new Map<number, StoredEntry>()
   readonly #payloads = new Map<number, Map<string, string>>()
+  readonly #subjects = new Map<string, number[]>()
   readonly #ids = new Map<string, StoredId>()
   readonly #tiles = new Map<string, StoredTile>()
   readonly #checkpoints = new Map<number, string>()
@@ -54,6 +56,10 @@ export class MemoryStore implements LogStore {
     for (const { index, name, disclosure } of batch.payloads) {
       const parts = this.#payloads.get(index) ?? new Map<string, string>()
       this.#payloads.set(index, parts.set(name, disclosure))
+    }
+    for (const { subject, index } of batch.concerns ?? []) {
+      const known = this.#subjects.get(toHex(subject)) ?? []
+      this.#subjects.set(toHex(subject), [...known, index])
     }
     for (const id of batch.ids) this.#ids.set(id.id, copyId(id))
     for (const { level, index, root, hashes } of batch.tiles) {
@@ -142,6 +148,7 @@ export class MemoryStore implements LogStore {
         this.#entries.delete(index)
         this.#payloads.delete(index)
       }
+      for (const subject of this.#subjects.keys()) this.#forget(subject, below)
     })
   }
 
@@ -170,6 +177,25 @@ export class MemoryStore implements LogStore {
       }
       return erased
     })
+  }
+
+  async *subjectEntries(subject: Uint8Array): AsyncIterable<readonly number[]> {
+    yield [...(this.#subjects.get(toHex(subject)) ?? [])].sort((a, b) => a - b)
+  }
+
+  forgetSubject(subject: Uint8Array, below: number): Promise<void> {
+    return this.#exclusive(() => this.#forget(toHex(subject), below))
+  }
+
+  #forget(subject: string, below: number): void {
+    const left = (this.#subjects.get(subject) ?? []).filter((index) => index >= below)
+    if (left.length > 0) this.#subjects.set(subject, left)
+    else this.#subjects.delete(subject)
+  }
+
+  /** Nothing here is on a disk, as far as this program has a say. */
+  async scrub(): Promise<readonly string[]> {
+    return []
   }
 
   async close(): Promise<void> {}

@@ -68,6 +68,7 @@ function writes(store: LogStore): Promise<unknown>[] {
     store.publish({ size: 1, note: 'note' }),
     store.purge(256),
     store.erase([{ index: 1, id: 'a 1', name: 'input' }]),
+    store.forgetSubject(new Uint8Array(16), 1),
   ]
 }
 
@@ -97,7 +98,7 @@ describe('the file of a sqlite store', () => {
   })
 
   it.each([
-    ['of a newer version', 'PRAGMA user_version = 2'],
+    ['of a newer version', 'PRAGMA user_version = 3'],
     ['of another application', 'PRAGMA application_id = 1'],
     ['without its marks', 'PRAGMA application_id = 0; PRAGMA user_version = 0'],
   ])('is refused if it is %s', async (_, sql) => {
@@ -107,7 +108,7 @@ describe('the file of a sqlite store', () => {
     expect(() => open()).toThrow(refused('ERR_STORE_VERSION'))
     expect(() => open({ readOnly: true })).toThrow(refused('ERR_STORE_VERSION'))
     expect(readFileSync(path).equals(bytes)).toBe(true)
-    behindItsBack((db) => db.exec(`PRAGMA application_id = ${0x494c4f47}; PRAGMA user_version = 1`))
+    behindItsBack((db) => db.exec(`PRAGMA application_id = ${0x494c4f47}; PRAGMA user_version = 2`))
     await assertHolds(open(), [batch])
   })
 
@@ -209,11 +210,29 @@ async function openElsewhere(label: string, logs: number, atMs: number): Promise
   return output
 }
 
+describe('a sqlite log of version 1', () => {
+  const makeOld = () => behindItsBack((db) => db.exec('DROP TABLE subjects; PRAGMA user_version = 1'))
+
+  it('is read as it is, and gets what it lacks when it is opened for writing', async () => {
+    const batch = await filled()
+    makeOld()
+    const ann = new Uint8Array(16).fill(1)
+    const reader = open({ readOnly: true })
+    await assertHolds(reader, [batch])
+    expect(await collect(reader.subjectEntries(ann))).toEqual([])
+    await new BatchWriter(open()).append(numbered('b', 1).map((spec) => ({ ...spec, concerns: [ann] })))
+    expect(await collect(reader.subjectEntries(ann))).toEqual([300])
+    await expect(open({ readOnly: true }).head()).resolves.toMatchObject({ size: 301 })
+  })
+})
+
 describe('a sqlite store without the right to write', () => {
   it('reads, also what others write meanwhile, and writes nothing', async () => {
     const first = await filled()
     const store = open({ readOnly: true })
-    for (const write of writes(store)) await expect(write).rejects.toThrow(refused('ERR_STORE_READONLY'))
+    for (const write of [...writes(store), store.scrub()]) {
+      await expect(write).rejects.toThrow(refused('ERR_STORE_READONLY'))
+    }
     await assertHolds(store, [first])
     const next = await new BatchWriter(open()).append(numbered('b', 1))
     await assertHolds(store, [first, next])
@@ -414,6 +433,45 @@ describe('what a sqlite store has let go', () => {
     }
     expect(inFiles('secret 18 of a long')).toBe(true)
     expect(inFiles('secret 18 digest')).toBe(true)
+  })
+
+  it('stays pending while a reader needs the WAL, and is gone once that is done', async () => {
+    const store = open()
+    await new BatchWriter(store).append(specs)
+    const reader = new DatabaseSync(path, { readOnly: true })
+    reader.exec('BEGIN')
+    expect(reader.prepare('SELECT count(*) AS n FROM payloads').get()).toEqual({ n: 1200 })
+    await store.erase([{ index: 17, id: 'a 17', name: 'long' }])
+    expect(await store.scrub()).toEqual(['database file and its WAL: another process reads an older state'])
+    expect(files()('secret 17 of a long')).toBe(true)
+    reader.exec('ROLLBACK')
+    expect(await store.scrub()).toEqual([])
+    const inFiles = files()
+    expect(inFiles('secret 17 of a long')).toBe(false)
+    expect(inFiles('secret 18 of a long')).toBe(true)
+    reader.close()
+  })
+
+  it('stays pending while another process writes', async () => {
+    const store = open({ lockTimeoutMs: 50 })
+    await new BatchWriter(store).append(specs)
+    await store.erase([{ index: 17, id: 'a 17', name: 'long' }])
+    const writer = new DatabaseSync(path)
+    writer.exec('BEGIN IMMEDIATE')
+    expect(await store.scrub()).toEqual(['database file: locked by another process'])
+    writer.close()
+    expect(await store.scrub()).toEqual([])
+    expect(files()('secret 17 of a long')).toBe(false)
+  })
+
+  it('is scrubbed while the event loop goes on', async () => {
+    const store = open()
+    await new BatchWriter(store).append(specs)
+    let turns = 0
+    const timer = setInterval(() => turns++, 1)
+    await store.scrub()
+    clearInterval(timer)
+    expect(turns).toBeGreaterThan(2)
   })
 
   it('is in none of its files after a purge', async () => {

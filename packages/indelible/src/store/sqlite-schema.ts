@@ -5,10 +5,15 @@ import { pathToFileURL } from 'node:url'
 import { IndelibleError, type IndelibleErrorCode } from '../errors.ts'
 
 /** Version of the tables below, in `PRAGMA user_version`. */
-export const SCHEMA_VERSION = 1
+export const SCHEMA_VERSION = 2
 
 /** `ILOG`, in `PRAGMA application_id`: tells our files from other people's. */
 const APPLICATION_ID = 0x494c4f47
+
+/** What version 2 adds. */
+const SUBJECTS = `CREATE TABLE subjects (
+    subject BLOB NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY (subject, idx)
+  ) STRICT, WITHOUT ROWID;`
 
 // The triggers stop accidents. Whoever can drop them is caught by the tree.
 const SCHEMA = `
@@ -18,6 +23,7 @@ const SCHEMA = `
   CREATE TABLE payloads (
     idx INTEGER NOT NULL, name TEXT NOT NULL, disclosure TEXT NOT NULL, PRIMARY KEY (idx, name)
   ) STRICT, WITHOUT ROWID;
+  ${SUBJECTS}
   CREATE TABLE ids (id TEXT PRIMARY KEY, idx INTEGER NOT NULL, digest BLOB) STRICT, WITHOUT ROWID;
   -- root stands before hashes: reading a level's roots must not touch the overflow pages of its hashes.
   CREATE TABLE tiles (
@@ -115,15 +121,16 @@ export function prepareDatabase(path: string, readOnly: boolean): void {
   const db = connect(path, { readOnly })
   try {
     db.exec('BEGIN')
-    const ready = isLog(db, path)
+    const version = versionOf(db, path)
     db.exec('COMMIT')
-    if (ready) return
+    if (version === SCHEMA_VERSION || (version > 0 && readOnly)) return
     if (readOnly) throw new IndelibleError('ERR_STORE_VERSION', `${path} is empty, not a log of this program`)
-    useWal(db)
+    if (version === 0) useWal(db)
     db.exec('BEGIN IMMEDIATE')
     // Another process may have made the tables while this one waited for the lock.
-    if (!isLog(db, path)) {
-      db.exec(SCHEMA)
+    const found = versionOf(db, path)
+    if (found < SCHEMA_VERSION) {
+      db.exec(found === 0 ? SCHEMA : SUBJECTS)
       db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`)
     }
     db.exec('COMMIT')
@@ -164,11 +171,11 @@ function createFile(path: string): void {
   }
 }
 
-/** Whether the database has our tables. `false` if it has nothing at all. To be called in a transaction. */
-function isLog(db: DatabaseSync, path: string): boolean {
+/** Version of our tables in the database; 0 if it has nothing at all. To be called in a transaction. */
+function versionOf(db: DatabaseSync, path: string): number {
   const version = pragma(db, 'user_version')
   const application = pragma(db, 'application_id')
-  if (application === APPLICATION_ID && version === SCHEMA_VERSION) return true
+  if (application === APPLICATION_ID && version > 0 && version <= SCHEMA_VERSION) return version
   if (application === APPLICATION_ID && version > SCHEMA_VERSION) {
     throw new IndelibleError(
       'ERR_STORE_VERSION',
@@ -179,7 +186,7 @@ function isLog(db: DatabaseSync, path: string): boolean {
   if (tables > 0 || application !== 0 || version !== 0) {
     throw new IndelibleError('ERR_STORE_VERSION', `${path} is not a log of this program`)
   }
-  return false
+  return 0
 }
 
 function pragma(db: DatabaseSync, name: 'user_version' | 'application_id'): number {

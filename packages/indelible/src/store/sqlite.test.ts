@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'vitest'
@@ -13,6 +13,7 @@ describeStore(
     return {
       open: async () => openSqliteStore(path),
       elsewhere: { module: new URL('./sqlite.ts', import.meta.url), open: 'openSqliteStore', args: [path] },
+      files: async () => Promise.all((await readdir(folder)).map((name) => readFile(join(folder, name)))),
       dispose: () => rm(folder, { recursive: true }),
     }
   },

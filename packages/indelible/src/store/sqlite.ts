@@ -3,6 +3,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { IndelibleError } from '../errors.ts'
 import { connect, isBusy, prepareDatabase, type SqliteOptions, storeError } from './sqlite-schema.ts'
+import { emptyWal, rewriteDatabase } from './sqlite-scrub.ts'
 import type {
   Batch,
   Head,
@@ -37,6 +38,9 @@ class SqliteStore implements LogStore {
   readonly #write: Connection | null
   readonly #read: Connection
   readonly #lockTimeoutMs: number
+  readonly #path: string
+  /** Whether the file holds nothing that this handle deleted. What others deleted before it was opened, it cannot know. */
+  #isRewritten = false
   #queue: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | null = null
   #closed = false
@@ -45,6 +49,7 @@ class SqliteStore implements LogStore {
     this.#write = options.readOnly ? null : new Connection(connect(path, options))
     this.#read = new Connection(connect(path, { readOnly: true }))
     this.#lockTimeoutMs = options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS
+    this.#path = path
   }
 
   append(ids: readonly string[], seal: (locked: Locked) => Batch | null | Promise<Batch | null>): Promise<void> {
@@ -181,6 +186,7 @@ class SqliteStore implements LogStore {
   }
 
   async purge(below: number): Promise<void> {
+    this.#isRewritten = false
     await this.#exclusive((connection) => {
       const { size, minIndex } = readHead(connection) ?? { size: 0, minIndex: 0 }
       if (below % 256 !== 0 || below > size || below < minIndex) {
@@ -196,7 +202,10 @@ class SqliteStore implements LogStore {
           'DELETE FROM entries WHERE idx IN (SELECT idx FROM entries WHERE idx < ? ORDER BY idx LIMIT 5000)',
         ).run(below)
         gone = changes === 0
-        if (gone) statement('DELETE FROM payloads WHERE idx < ?').run(below)
+        if (gone) {
+          statement('DELETE FROM payloads WHERE idx < ?').run(below)
+          statement('DELETE FROM subjects WHERE idx < ?').run(below)
+        }
         return true
       })
     }
@@ -226,6 +235,7 @@ class SqliteStore implements LogStore {
 
   async erase(parts: readonly PartAddress[]): Promise<number> {
     let erased = 0
+    this.#isRewritten = false
     await this.#exclusive(({ statement }) => {
       for (const { index, id, name } of parts) {
         erased += Number(statement('DELETE FROM payloads WHERE idx = ? AND name = ?').run(index, name).changes)
@@ -234,6 +244,46 @@ class SqliteStore implements LogStore {
       return true
     })
     return erased
+  }
+
+  async *subjectEntries(subject: Uint8Array): AsyncIterable<readonly number[]> {
+    for (let after = -1; ; ) {
+      const rows = this.#reading(({ statement, hasSubjects }) =>
+        hasSubjects
+          ? statement('SELECT idx FROM subjects WHERE subject = ? AND idx > ? ORDER BY idx LIMIT ?').all(
+              subject,
+              after,
+              CHUNK,
+            )
+          : [],
+      )
+      if (rows.length === 0) return
+      yield rows.map((row) => row.idx as number)
+      after = rows.at(-1)!.idx as number
+    }
+  }
+
+  forgetSubject(subject: Uint8Array, below: number): Promise<void> {
+    this.#isRewritten = false
+    return this.#exclusive(({ statement }) => {
+      statement('DELETE FROM subjects WHERE subject = ? AND idx < ?').run(subject, below)
+      return true
+    })
+  }
+
+  /** Writes the database anew, once for what this handle has deleted, and empties the WAL as soon as no reader needs it. */
+  scrub(): Promise<readonly string[]> {
+    const run = this.#queue.then(async () => {
+      const { db } = this.#writer()
+      if (!this.#isRewritten) {
+        if (!(await rewriteDatabase(this.#path, this.#lockTimeoutMs)))
+          return ['database file: locked by another process']
+        this.#isRewritten = true
+      }
+      return (await emptyWal(db)) ? [] : ['database file and its WAL: another process reads an older state']
+    })
+    this.#queue = run.catch(() => {})
+    return run
   }
 
   close(): Promise<void> {
@@ -280,6 +330,11 @@ class Connection {
 
   constructor(db: DatabaseSync) {
     this.db = db
+  }
+
+  /** A log of the first version, read where it cannot be written, has no such table yet. */
+  get hasSubjects(): boolean {
+    return this.statement("SELECT 1 FROM sqlite_schema WHERE name = 'subjects'").get() !== undefined
   }
 
   exec(sql: string): void {
@@ -337,6 +392,10 @@ function writeBatch(connection: Connection, batch: Batch): void {
   }
   const payload = statement('INSERT INTO payloads (idx, name, disclosure) VALUES (?, ?, ?)')
   for (const { index, name, disclosure } of batch.payloads) payload.run(index, name, disclosure)
+  if (batch.concerns) {
+    const concern = statement('INSERT INTO subjects (subject, idx) VALUES (?, ?)')
+    for (const { subject, index } of batch.concerns) concern.run(subject, index)
+  }
   const id = statement('INSERT INTO ids (id, idx, digest) VALUES (?, ?, ?) ON CONFLICT DO NOTHING')
   for (const known of batch.ids) {
     if (id.run(known.id, known.index, known.digest).changes === 0) {

@@ -46,6 +46,13 @@ export interface EntrySubjects {
   readonly subjects: readonly string[]
 }
 
+/** That an entry concerns a person: kept under a keyed hash, so that the store alone names nobody. */
+export interface StoredSubject {
+  /** 16 bytes. */
+  readonly subject: Uint8Array
+  readonly index: number
+}
+
 /** Which entry an id names, and the keyed digest that tells a retry from a conflict; `null` once erased. */
 export interface StoredId {
   readonly id: string
@@ -77,6 +84,8 @@ export interface Batch {
   readonly payloads: readonly StoredPayload[]
   /** Of the entries that name any. Absent: none does. */
   readonly subjects?: readonly EntrySubjects[]
+  /** Which entries concern which person; each pair once. Absent: none is known. */
+  readonly concerns?: readonly StoredSubject[]
   readonly ids: readonly StoredId[]
   /** Tiles that became full. */
   readonly tiles: readonly StoredTile[]
@@ -130,7 +139,7 @@ export interface Store {
   publish(checkpoint: PublishedCheckpoint): Promise<void>
 
   /**
-   * Raises `minIndex` to `below` and deletes entries and payloads beneath it; tiles and ids stay. The caller has committed
+   * Raises `minIndex` to `below` and deletes entries, payloads and subjects beneath it; tiles and ids stay. The caller has committed
    * the `audit.purge.intent` that allows it.
    *
    * @throws RangeError unless `below` is a multiple of 256, not above the size and not below `minIndex`
@@ -152,6 +161,21 @@ export interface PayloadStore {
    * @returns how many disclosures were there
    */
   erase(parts: readonly PartAddress[]): Promise<number>
+
+  /** Entries that concern a person, ascending, in chunks. */
+  subjectEntries(subject: Uint8Array): AsyncIterable<readonly number[]>
+
+  /** Forgets which entries below `below` concern a person. Forgetting what is not known is no error. */
+  forgetSubject(subject: Uint8Array, below: number): Promise<void>
+
+  /**
+   * Makes what was deleted physically gone, also what other handles deleted before the call: from files, free space,
+   * journals. May take as long as reading the whole log, and may keep appends waiting meanwhile.
+   *
+   * @returns where it may still be, in a few words for people each; empty when it is gone. The caller calls again later
+   * until it is. Names no contents
+   */
+  scrub(): Promise<readonly string[]>
 }
 
 /** Where a part is: its entry, by index and id, and its name. */

@@ -17,6 +17,8 @@ export interface EntrySpec {
   readonly digest?: Uint8Array | null
   /** Disclosures by part name. */
   readonly payloads?: Readonly<Record<string, string>>
+  /** Persons concerned, by keyed hash. */
+  readonly concerns?: readonly Uint8Array[]
 }
 
 export interface BatchOptions {
@@ -84,6 +86,7 @@ export function buildBatch(
     payloads: specs.flatMap(({ payloads = {} }, i) =>
       Object.entries(payloads).map(([name, disclosure]) => ({ index: from + i, name, disclosure })),
     ),
+    concerns: specs.flatMap(({ concerns = [] }, i) => concerns.map((subject) => ({ subject, index: from + i }))),
     ids: specs.map(({ id, digest = null }, i) => ({ id, index: from + i, digest })),
     tiles,
     head,

@@ -125,6 +125,18 @@ class Faulty implements FaultyStore {
     return this.#call('erase', () => this.#store.erase(parts))
   }
 
+  subjectEntries(subject: Uint8Array): AsyncIterable<readonly number[]> {
+    return this.#chunks('subjectEntries', () => this.#store.subjectEntries(subject))
+  }
+
+  forgetSubject(subject: Uint8Array, below: number): Promise<void> {
+    return this.#call('forgetSubject', () => this.#store.forgetSubject(subject, below))
+  }
+
+  scrub(): Promise<readonly string[]> {
+    return this.#call('scrub', () => this.#store.scrub())
+  }
+
   close(): Promise<void> {
     return this.#call('close', () => this.#store.close())
   }

@@ -1,8 +1,10 @@
 /** Cases of the store suite: what must be forgotten is, and nothing else. */
 import assert from 'node:assert/strict'
+import { randomBytes } from '#crypto'
+import { toHex } from '../bytes.ts'
 import type { LogStore } from '../store/store.ts'
 import { BatchWriter, numbered } from './batches.ts'
-import { collect, type DefineCase, readContents, sameContents } from './store-kit.ts'
+import { collect, type DefineCase, readContents, type StoreHarness, sameContents } from './store-kit.ts'
 
 const SPECS = numbered('a', 20).map((spec) => ({
   ...spec,
@@ -70,6 +72,95 @@ export function eraseCases(define: DefineCase): void {
     },
     'reopen',
   )
+
+  define('knows which entries concern a person, and forgets it', async ({ open }) => {
+    const store = await open()
+    const [ann, bob, eve] = [1, 2, 3].map((byte) => new Uint8Array(16).fill(byte)) as [
+      Uint8Array,
+      Uint8Array,
+      Uint8Array,
+    ]
+    const writer = new BatchWriter(store)
+    const specs = (label: string) =>
+      numbered(label, 1300).map((spec, i) => ({ ...spec, concerns: i % 2 ? [ann] : i === 700 ? [ann, bob] : [] }))
+    await writer.append(specs('a'))
+    await writer.append(specs('b'))
+    const anns = Array.from({ length: 2600 }, (_, i) => i).filter((i) => i % 2 || i % 1300 === 700)
+    for (const reader of [store, await open()]) {
+      assert.deepEqual(await collect(reader.subjectEntries(ann)), anns)
+      assert.deepEqual(await collect(reader.subjectEntries(bob)), [700, 2000])
+      assert.deepEqual(await collect(reader.subjectEntries(eve)), [])
+    }
+    await store.forgetSubject(ann, 2001)
+    await store.forgetSubject(ann, 2001)
+    await store.forgetSubject(eve, 2600)
+    const left = anns.filter((i) => i >= 2001)
+    for (const reader of [store, await open()]) {
+      assert.deepEqual(await collect(reader.subjectEntries(ann)), left)
+      assert.deepEqual(await collect(reader.subjectEntries(bob)), [700, 2000])
+    }
+    await store.purge(768)
+    assert.deepEqual(await collect(store.subjectEntries(bob)), [2000])
+  })
+
+  define('keeps nothing of a batch that was refused, persons included', async ({ open }) => {
+    const store = await open()
+    const ann = new Uint8Array(16).fill(7)
+    await new BatchWriter(store).append(numbered('a', 3))
+    const again = numbered('a', 1).map((spec) => ({ ...spec, concerns: [ann] }))
+    await assert.rejects(new BatchWriter(store).append(again), { code: 'ERR_STORE_CONFLICT' })
+    assert.deepEqual(await collect(store.subjectEntries(ann)), [])
+  })
+
+  define('scrubs without touching what is left, and says that nothing remains', async ({ open }) => {
+    const store = await filled(open)
+    await store.erase([{ index: 7, id: 'a 7', name: 'output' }])
+    const before = await readContents(store, IDS)
+    assert.deepEqual(await store.scrub(), [])
+    assert.deepEqual(await store.scrub(), [])
+    for (const reader of [store, await open()]) sameContents(await readContents(reader, IDS), before)
+    await new BatchWriter(store).append(numbered('b', 3, { payload: true }))
+    assert.equal(await store.payload(21, 'input'), 'input b 1')
+  })
+
+  const holdsNothing = async ({ open, files }: StoreHarness) => {
+    assert.ok(files, 'a harness shows its files, or says that the store lacks them')
+    const store = await open()
+    const writer = new BatchWriter(store)
+    const values = new Map<string, string>()
+    const gone: string[] = []
+    // Lengths and an order that make a store move what it keeps: a copy must not stay where it was moved from.
+    for (let round = 0; round < 12; round++) {
+      const size = (await store.head())?.size ?? 0
+      const specs = numbered(`r${round}`, 40).map((spec, i) => {
+        const payloads: Record<string, string> = {}
+        for (const name of ['input', 'output', 'reason']) {
+          payloads[name] = toHex(randomBytes(16 + ((round * 131 + i * 67 + name.length * 29) % 900)))
+          values.set(`${size + i}/${spec.id}/${name}`, payloads[name])
+        }
+        return { ...spec, payloads, digest: randomBytes(36) }
+      })
+      await writer.append(specs)
+      const chosen = [...values].filter((_, i) => i % 7 === round % 7)
+      await store.erase(
+        chosen.map(([key]) => {
+          const [index, id, name] = key.split('/') as [string, string, string]
+          return { index: Number(index), id, name }
+        }),
+      )
+      for (const [key, value] of chosen) {
+        values.delete(key)
+        gone.push(value)
+      }
+    }
+    assert.deepEqual(await store.scrub(), [])
+    const contents = (await files()).map((bytes) => new TextDecoder('latin1').decode(bytes))
+    const isHeld = (piece: string) => contents.some((content) => content.includes(piece))
+    const left = gone.filter((value) => isHeld(value.slice(0, 24)) || isHeld(value.slice(-24)))
+    assert.equal(left.length, 0, `${left.length} of ${gone.length} erased values are still there`)
+    for (const value of values.values()) assert.ok(isHeld(value.slice(0, 24)), 'what was not erased is there')
+  }
+  define('holds no byte of what was erased in any file once it is scrubbed', holdsNothing, 'files')
 }
 
 async function filled(open: () => Promise<LogStore>): Promise<LogStore> {

@@ -27,6 +27,8 @@ export interface StoreLacks {
   readonly reopen?: string
   /** Other processes can open the log, at once and after a crash. */
   readonly processes?: string
+  /** It is in files whose bytes can be looked at. */
+  readonly files?: string
   /** A closed handle answers every call with `ERR_CLOSED`. */
   readonly closed?: string
 }
@@ -47,6 +49,8 @@ export interface StoreHarness {
   readonly elsewhere?: StoreModule
   /** What this store cannot promise, each with the reason; it shows beside the tests that are skipped for it. */
   readonly lacks?: StoreLacks
+  /** Contents of every file of the log, its journals included. Left out where the store `lacks` files. */
+  files?(): Promise<readonly Uint8Array[]>
   /** Removes the log. Every handle that `open` gave has been closed. */
   dispose?(): Promise<void>
 }
