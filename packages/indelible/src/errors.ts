@@ -3,6 +3,8 @@
  * what to do, and a test keeps that page complete.
  */
 export const ERROR_CODES = [
+  'ERR_ANCHOR_FAILED',
+  'ERR_ANCHOR_REFUSED',
   'ERR_CHECKPOINT_INVALID',
   'ERR_CLOSED',
   'ERR_CONFIG_INVALID',
@@ -61,6 +63,27 @@ export class IndelibleError extends Error {
   constructor(code: IndelibleErrorCode, message: string, options?: ErrorOptions) {
     super(message, options)
     this.code = code
+  }
+}
+
+/**
+ * Signed notes, verbatim. Of equal size they convict alone; else `proof` shows the root of the older size that `newer`
+ * implies, see `rootFromConsistency` of tree/proof.ts.
+ */
+export interface SplitView {
+  readonly older: string
+  readonly newer: string
+  readonly proof: readonly Uint8Array[]
+}
+
+/** Two checkpoints that no one append-only log can have, with all that a third party needs to agree. */
+export class SplitViewError extends IndelibleError {
+  override readonly name = 'SplitViewError'
+  readonly evidence: SplitView
+
+  constructor(evidence: SplitView, message = 'log signed two checkpoints that are not consistent') {
+    super('ERR_SPLIT_VIEW', message)
+    this.evidence = evidence
   }
 }
 

@@ -88,7 +88,9 @@ describe.concurrent('audit.config.changed', () => {
       { key: 'log.store', from: null, to: 'sqlite:log.db' },
       { key: 'privacy.mode', from: null, to: 'fingerprint' },
     ]
-    expect(await box.changes()).toEqual([all])
+    const [first, ...more] = await box.changes()
+    expect(more).toEqual([])
+    expect(first!.filter(({ key }) => /^(log|keys|privacy)\./.test(key))).toEqual(all)
     // Neither damage nor malice keeps the log from being opened.
     const deep = `${'['.repeat(1000)}${']'.repeat(1000)}`
     for (const text of [

@@ -16,6 +16,8 @@ export const PIPE_CLOSED = 128 + 13
 export type ExitCode = number
 
 const EXIT_CODES: Readonly<Record<IndelibleErrorCode, ExitCode>> = {
+  ERR_ANCHOR_FAILED: COULD_NOT_TELL,
+  ERR_ANCHOR_REFUSED: FINDINGS,
   ERR_CHECKPOINT_INVALID: FINDINGS,
   ERR_CLOSED: COULD_NOT_TELL,
   ERR_CONFIG_INVALID: USAGE,

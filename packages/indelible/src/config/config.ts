@@ -9,6 +9,7 @@ import { IndelibleError } from '../errors.ts'
 import { SUPPORTED_MODES } from '../privacy/policy.ts'
 import { parseJson } from '../record/jcs.ts'
 import { PART_NAME } from '../record/schema.ts'
+import { anchorsSection } from './anchors-section.ts'
 
 export const configSchema = z.strictObject({
   log: z.strictObject({
@@ -35,6 +36,7 @@ export const configSchema = z.strictObject({
       parts: z.record(z.string().regex(PART_NAME), z.enum(SUPPORTED_MODES)).default({}),
     })
     .prefault({}),
+  anchors: anchorsSection,
 })
 export type Config = z.infer<typeof configSchema>
 

@@ -3,6 +3,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject,
 import { isEqual } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
 import {
+  SIGNATURE_COSIGNATURE,
   SIGNATURE_ECDSA_P256,
   SIGNATURE_ED25519,
   type SyncNoteSigner,
@@ -26,6 +27,13 @@ export function generateSkey(name: string, profile: Profile): string {
   }
   const { privateKey } = generateKeyPairSync('ed25519')
   const key = verifierKey({ name, type: SIGNATURE_ED25519, publicKey: spki(privateKey).subarray(-32) })
+  return formatSkey(key, privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(-32))
+}
+
+/** A fresh key of the witness `name`, for Ed25519 cosignatures, as the text of its skey file. Throws `ERR_KEY_INVALID`. */
+export function generateCosignerSkey(name: string): string {
+  const { privateKey } = generateKeyPairSync('ed25519')
+  const key = verifierKey({ name, type: SIGNATURE_COSIGNATURE, publicKey: spki(privateKey).subarray(-32) })
   return formatSkey(key, privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(-32))
 }
 

@@ -1,4 +1,7 @@
 /** For those who write a store, or test what is built on one. */
+
+export { type AnchorSubject, AnchorTestLog, receiptOf } from './anchor-kit.ts'
+export { type AnchorHarness, type AnchorLacks, describeAnchor } from './anchor-suite.ts'
 export {
   type BatchOptions,
   BatchWriter,
