@@ -42,7 +42,21 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   import: ['record', 'log'],
   testing: [...PURE, 'keys', 'store', 'log', 'capture', 'anchor'],
   server: [...PURE, 'keys', 'config', 'store', 'log', 'query', 'export', 'import', 'anchor', 'capture'],
-  cli: [...PURE, 'keys', 'config', 'store', 'log', 'query', 'export', 'import', 'anchor', 'capture', 'server'],
+  decision: ['record', 'note', 'keys', 'log', 'query'],
+  cli: [
+    ...PURE,
+    'decision',
+    'keys',
+    'config',
+    'store',
+    'log',
+    'query',
+    'export',
+    'import',
+    'anchor',
+    'capture',
+    'server',
+  ],
 }
 
 function* files(folder: string): Generator<string> {

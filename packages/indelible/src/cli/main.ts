@@ -4,14 +4,17 @@
  */
 import { Command, CommanderError } from 'commander'
 import { VERSION } from '../version.ts'
+import { addApprovals } from './approvals.ts'
 import { addCheck } from './check.ts'
 import { addCheckpoint } from './checkpoint.ts'
 import { addCompletion } from './completion.ts'
 import { addConfig } from './config-command.ts'
 import { type CommandModule, Context, examples } from './context.ts'
+import { addDecisions } from './decide.ts'
 import { addDoctor } from './doctor.ts'
 import { describeFailure, type ExitCode, type Failure, OK, USAGE } from './exit.ts'
 import { addExport } from './export.ts'
+import { addIdentity } from './identity.ts'
 import { addImport } from './import-command.ts'
 import { addIndex } from './index-command.ts'
 import { addInit } from './init.ts'
@@ -24,6 +27,7 @@ import { addShow } from './show.ts'
 import { addStatus } from './status.ts'
 import { addTail } from './tail.ts'
 import { addVerify } from './verify.ts'
+import { addWaivers } from './waivers.ts'
 
 /** In the order of the help. */
 const COMMANDS: readonly CommandModule[] = [
@@ -38,6 +42,10 @@ const COMMANDS: readonly CommandModule[] = [
   addProve,
   addCheck,
   addCheckpoint,
+  addDecisions,
+  addWaivers,
+  addApprovals,
+  addIdentity,
   addKeys,
   addIndex,
   addConfig,

@@ -41,7 +41,7 @@ export const configSchema = z.strictObject({
 export type Config = z.infer<typeof configSchema>
 
 /** Environment variables that are no configuration keys. */
-const OTHER_VARIABLES = new Set(['INDELIBLE_HOME'])
+const OTHER_VARIABLES = new Set(['INDELIBLE_HOME', 'INDELIBLE_IDENTITY_TOKEN', 'INDELIBLE_OWNER'])
 
 const CONFIG_VARIABLE = /^INDELIBLE_([A-Z]+)__([A-Z_]+)$/
 

@@ -1,16 +1,17 @@
 /** The log as its users see it: record, read, prove, verify. The one place where the stages meet. */
 import { hmacSha256, sha256 } from '#crypto'
-import { concat, toBase64Url } from '../bytes.ts'
+import { concat, toBase64Url, utf8 } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { LogKeys } from '../keys/log-keys.ts'
 import { openCheckpoint } from '../note/checkpoint.ts'
-import { formatVkey, signNote } from '../note/signed-note.ts'
+import { formatSignatureLine, formatVkey, type SyncNoteSigner, signNote } from '../note/signed-note.ts'
 import { formatTlogProof } from '../note/tlog-proof.ts'
 import type { KeptPart, PrivacyPolicy } from '../privacy/policy.ts'
 import { draftEntry, parseEntry, type ReadRecord } from '../record/entry.ts'
 import { type Assurance, prepareEvent } from '../record/event.ts'
 import { newId } from '../record/id.ts'
-import { type AgentEvent, type AuditRecord, ENTRY_SCHEMA } from '../record/schema.ts'
+import { type AgentEvent, type AuditRecord, type AuditType, ENTRY_SCHEMA } from '../record/schema.ts'
+import { decisionStatement } from '../record/statement.ts'
 import { formatTime } from '../record/time.ts'
 import type { Head, LogStore, StoredEntry } from '../store/store.ts'
 import { leafHash } from '../tree/hash.ts'
@@ -67,6 +68,8 @@ export interface RecordOptions {
   readonly assurance?: Assurance
   /** Whether the channel filled in an event's time (say, a file's): the same event may come again with another. */
   readonly isTimeFilledIn?: (event: AgentEvent) => boolean
+  /** Signs what the event decides, as the person named in `actor`: see `record/statement.ts`. */
+  readonly sign?: SyncNoteSigner
 }
 
 const NO_DIGEST = new Uint8Array(0)
@@ -213,8 +216,16 @@ export class Log {
    * Has an `audit.gap` entry written: what is known to be missing, and why. A gap of an id that the log has is not written again.
    * @param audit `cause`, and members by cause; no record contents
    */
-  async recordGap(audit: Readonly<Record<string, unknown>>, id?: string): Promise<Receipt> {
-    const entry = auditEntry('audit.gap', this.#clock(), { ...audit }, id)
+  recordGap(audit: Readonly<Record<string, unknown>>, id?: string): Promise<Receipt> {
+    return this.recordAudit('audit.gap', audit, id)
+  }
+
+  /**
+   * Has an `audit.*` entry written: a statement of the log about itself. For the parts of this package that make them.
+   * @param audit no record contents
+   */
+  async recordAudit(type: AuditType, audit: Readonly<Record<string, unknown>>, id?: string): Promise<Receipt> {
+    const entry = auditEntry(type, this.#clock(), { ...audit }, id)
     const [place] = await this.#sequencer.append([{ ...entry, idGiven: id !== undefined }])
     return this.#receipt(entry.id, place!)
   }
@@ -275,7 +286,7 @@ export class Log {
     )
   }
 
-  #item(event: AgentEvent, { assurance = 'observed', isTimeFilledIn }: RecordOptions): Item {
+  #item(event: AgentEvent, { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions): Item {
     const { members, parts, subjects } = prepareEvent(event, assurance)
     const nowMs = this.#clock()
     const { id = newId(nowMs), time = formatTime(nowMs), ...rest } = members
@@ -283,6 +294,7 @@ export class Log {
     const record = { ...rest, schema: ENTRY_SCHEMA, id, time } as Omit<AuditRecord, 'observed'>
     if (kept.length > 0)
       record.parts = Object.fromEntries(kept.map(({ name, commit, mode }) => [name, { commit, mode }]))
+    if (sign) this.#sign(record, sign)
     const { draft, stable } = draftEntry(record, {
       time: members.time !== undefined && !isTimeFilledIn?.(event),
     })
@@ -296,6 +308,12 @@ export class Log {
       // Nobody can rightly hand in again an id that the log has made: an empty digest equals no other.
       digest: idGiven ? this.#digest(stable, kept) : NO_DIGEST,
     }
+  }
+
+  #sign(record: Omit<AuditRecord, 'observed'>, signer: SyncNoteSigner): void {
+    record.decision = { ...record.decision, method: 'key' }
+    const statement = utf8(decisionStatement(this.origin, record))
+    record.decision.signature = formatSignatureLine(signer.key, signer.sign(statement))
   }
 
   #digest(stable: string, kept: readonly KeptPart[]): Uint8Array {

@@ -41,7 +41,8 @@ export function draftEntry(
     const text = `"${key}":${canonicalize(members[key])},`
     if (key < 'observed') before += text
     else after += text
-    if (key !== 'parts' && (key !== 'time' || given.time)) stable += text
+    if (key === 'decision') stable += stableDecision(record)
+    else if (key !== 'parts' && (key !== 'time' || given.time)) stable += text
   }
   before += '"observed":"'
   const text = `${before}${GAP}",${after.slice(0, -1)}}`
@@ -50,6 +51,12 @@ export function draftEntry(
   checkSize(bytes.length + 3, members)
   const isAscii = bytes.length === text.length
   return { draft: { bytes, gap: isAscii ? before.length : utf8(before).length }, stable }
+}
+
+/** A signature covers commitments, which differ between retries by their salts. */
+function stableDecision({ decision }: Omit<AuditRecord, 'observed'>): string {
+  const { signature, ...rest } = decision ?? {}
+  return canonicalize(rest)
 }
 
 function checkSize(bytes: number, members: Record<string, Json>): void {

@@ -70,6 +70,8 @@ export const AUDIT_TYPES = [
   'audit.erased',
   'audit.hold.placed',
   'audit.hold.released',
+  'audit.identity.added',
+  'audit.identity.revoked',
   'audit.verified',
 ] as const
 export type AuditType = (typeof AUDIT_TYPES)[number]
@@ -115,6 +117,27 @@ const actor = z.strictObject({
   on_behalf_of: string.optional(),
 })
 
+/** What a person decided, and who says so. The texts (rationale, statement, constraints, references) are parts. */
+const decision = z.strictObject({
+  /** Controls that a waiver sets aside. */
+  controls: z.array(string).min(1).max(32).optional(),
+  /** When it ends. */
+  until: time.optional(),
+  /** It was meant to have no end: never the lack of one. */
+  open_ended: z.literal(true).optional(),
+  /** Entry id of the waiver that this event relies on. */
+  waiver: z.string().refine(isId, 'expected the id of an entry').optional(),
+  /** What the signer says that the signature means: approval, review, responsibility, authorship (21 CFR 11.50). */
+  meaning: string.optional(),
+  /** Who may decide what is asked for, and how many of them must approve it. */
+  approvers: z.array(string).min(1).max(32).optional(),
+  quorum: z.number().int().min(1).max(32).optional(),
+  /** How the person was recognised. */
+  method: z.enum(['key', 'token']).optional(),
+  /** Signature line over the statement of `record/statement.ts`. */
+  signature: z.string().max(1024).optional(),
+})
+
 /** The members that an event and a record have in common, with fixed meaning. */
 const shared = {
   type: z.string().refine(isType, 'unknown event type; types of your own begin with x.'),
@@ -151,6 +174,7 @@ const shared = {
   guardrail: z.strictObject({ name: string, stage: string.optional(), action: string }).optional(),
   modes: z.strictObject({ agent: string.optional(), access: string.optional(), phi: string.optional() }).optional(),
   subject_digest: digest.optional(),
+  decision: decision.optional(),
   source: z.strictObject({ adapter: string.optional(), sdk: string.optional(), host: string.optional() }).optional(),
   trace: z
     .strictObject({

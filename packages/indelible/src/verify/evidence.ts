@@ -51,4 +51,6 @@ export interface TrustPolicy {
   readonly pin?: Pin
   /** K_0, for the HMAC chain. */
   readonly macKey?: MacVerificationKey
+  /** People whose signatures on decisions count, by the name of the key. Without, the log's own register names them. */
+  readonly identities?: readonly VerifierKey[]
 }

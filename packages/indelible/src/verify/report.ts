@@ -2,6 +2,7 @@
 import { toBase64 } from '../bytes.ts'
 import type { Checkpoint } from '../note/checkpoint.ts'
 import { formatVkey, type VerifierKey } from '../note/signed-note.ts'
+import type { DecisionCheck } from './decision-check.ts'
 import type { TrustPolicy } from './evidence.ts'
 
 /** Every finding there is. `docs/threat-model.md` has a row for each. */
@@ -38,6 +39,8 @@ export const FINDING_CODES = [
   'disclosure_altered',
   'disclosure_unexpected',
   'purge_uncertified',
+  'signature_invalid',
+  'signer_unknown',
 ] as const
 export type FindingCode = (typeof FINDING_CODES)[number]
 
@@ -109,6 +112,7 @@ export interface Outcome {
   readonly isWrongKey: boolean
   readonly statedMacId: string | null
   readonly erased: number
+  readonly decisions: DecisionCheck
   readonly unsettled: readonly string[]
 }
 
@@ -145,12 +149,18 @@ function rangesOf({ policy, size, from, to, minIndex, isPinChecked }: Outcome): 
 }
 
 function openPoints(outcome: Outcome): string[] {
-  const { policy, size, from, to, isPinChecked, isWrongKey, statedMacId, erased, unsettled } = outcome
+  const { policy, size, from, to, isPinChecked, isWrongKey, statedMacId, erased, decisions, unsettled } = outcome
   const { pin, macKey } = policy
   const open: string[] = [...unsettled]
   if (from > 0) open.push(`entries before ${from}: only their hashes were used`)
   if (to < size) open.push(`entries from ${to} on: only their hashes were used`)
   if (erased > 0) open.push(`the values of ${erased} parts that were erased: audit.erased entries account for them`)
+  if (decisions.unknown > 0) open.push(`signatures of people whose key is not known: ${decisions.unknown}`)
+  if (decisions.isSelfVouched && decisions.checked > 0) {
+    open.push(
+      `whose the keys are that signed ${decisions.checked} decisions: the log names them itself, no policy does`,
+    )
+  }
   if (isWrongKey) {
     open.push('HMAC chain and epoch seals: entry 0 names another mac key than the one that was given')
   } else if (!macKey) {

@@ -14,6 +14,7 @@ import { checkConsistency, checkInclusion, proveConsistency, proveInclusion } fr
 import { sourceNodeReader } from '../tree/source.ts'
 import { checkBeyond } from './beyond-check.ts'
 import { ChainCheck } from './chain-check.ts'
+import { DecisionCheck } from './decision-check.ts'
 import type { EvidenceEntry, EvidenceHead, LogEvidence, TrustPolicy } from './evidence.ts'
 import { readDisclosures, readRow, readRows } from './evidence-reader.ts'
 import { type Growth, readGrowth } from './growth.ts'
@@ -77,6 +78,7 @@ class LogVerification {
   readonly #options: VerifyLogOptions
   readonly #findings = new FindingList()
   readonly #parts: PartCheck
+  readonly #decisions: DecisionCheck
   readonly #ids = new IdSet()
   #keys: KeyHistory
   /** What the head's checkpoint says, before it is known whether its key counts. */
@@ -108,6 +110,9 @@ class LogVerification {
     this.#from = from
     // Of a log that was cut off, what is left of the range.
     this.#to = to > this.#size && this.#isRolledBack ? this.#size : to
+    this.#decisions = new DecisionCheck(policy.origin, policy.identities ?? null, this.#findings, {
+      isPartial: from > 0 || head.minIndex > 0,
+    })
   }
 
   async run(): Promise<Report> {
@@ -269,6 +274,7 @@ class LogVerification {
         this.#findings.add('id_repeated', `entry ${index} has the id of an earlier one`, { index })
       }
       this.#parts.entry(index, record, disclosures)
+      this.#decisions.entry(index, record)
       if (index === 0) this.#checkOpened(record, chain)
       if (record.type === 'audit.key.rotated') this.#rotate(index, record)
       if (record.type === 'audit.purge.intent') this.#allowPurge(index, record)
@@ -471,6 +477,7 @@ class LogVerification {
       isWrongKey: this.#isWrongKey,
       statedMacId: this.#statedMacId,
       erased: this.#parts.erased,
+      decisions: this.#decisions,
       unsettled: this.#unsettled,
     })
   }

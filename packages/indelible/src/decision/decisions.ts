@@ -1,0 +1,186 @@
+/** Governance decisions: what people approve, waive and attest, recorded with who says so and for how long. */
+import { z } from 'zod'
+import { IndelibleError } from '../errors.ts'
+import type { Receipt, RecordOptions } from '../log/log.ts'
+import type { SyncNoteSigner } from '../note/signed-note.ts'
+import type { AgentEvent } from '../record/schema.ts'
+import { normalizeTime } from '../record/time.ts'
+
+/** What takes decisions: a log, or a client of one. */
+export interface DecisionSink {
+  record(event: AgentEvent, options?: RecordOptions): Promise<Receipt>
+}
+
+const MAX_TEXT = 65_536
+const said = (what: string) =>
+  z
+    .string(`${what}: expected a text`)
+    .max(MAX_TEXT)
+    .refine((text) => text.trim() !== '', `${what} is blank`)
+const name = z
+  .string()
+  .max(256)
+  .refine((text) => text.trim() !== '', 'is blank')
+
+const scope = {
+  /** Who decides: a name that the organisation knows, never invented. */
+  owner: name,
+  modelId: name.optional(),
+  modelVersion: name.optional(),
+  deploymentId: name.optional(),
+  datasetId: name.optional(),
+  datasetVersion: name.optional(),
+  runId: name.optional(),
+  tenant: name.optional(),
+  /** Digest of what was decided, such as `sha256:…` of a model's weights. */
+  subjectDigest: z
+    .string()
+    .regex(/^(sha256|sha384|sha512|hmac-sha256):[0-9A-Za-z_-]{43,128}$/)
+    .optional(),
+  references: z.array(z.json()).max(256).optional(),
+  /** What the signature means. Default says what kind of decision it is. */
+  meaning: name.optional(),
+  /** Name as printed beside a signature (21 CFR 11.50). */
+  printedName: name.optional(),
+  id: z.string().optional(),
+}
+
+const bounded = { timeBoundUntil: z.string().optional() }
+
+export const approvalInput = z.strictObject({
+  ...scope,
+  ...bounded,
+  rationale: said('rationale'),
+  constraints: z.json().optional(),
+  decision: z.enum(['approved', 'rejected']).default('approved'),
+})
+export const waiverInput = z.strictObject({
+  ...scope,
+  ...bounded,
+  rationale: said('rationale'),
+  waivedControls: z.array(name).min(1).max(32),
+  constraints: z.json().optional(),
+  /** Says on purpose that it has no end. */
+  noEnd: z.literal(true).optional(),
+})
+export const attestationInput = z.strictObject({
+  ...scope,
+  ...bounded,
+  statement: said('statement'),
+  constraints: z.json().optional(),
+})
+export type ApprovalInput = z.input<typeof approvalInput>
+export type WaiverInput = z.input<typeof waiverInput>
+export type AttestationInput = z.input<typeof attestationInput>
+
+export interface DecisionOptions {
+  /** The owner's own key: signs name, time, meaning and the digest of what was decided. Its name must be the owner's. */
+  readonly signer?: SyncNoteSigner
+}
+
+/**
+ * Records that somebody approved, or rejected, a model, deployment, dataset or run.
+ * @throws IndelibleError `ERR_DECISION_INVALID` naming the member, and as `Log.record`; nothing was written
+ */
+export function recordApproval(log: DecisionSink, input: ApprovalInput, options?: DecisionOptions): Promise<Receipt> {
+  const parsed = parse(approvalInput, input)
+  const { rationale, decision } = parsed
+  return recordDecision(log, 'decision.approval', { ...parsed, outcome: decision }, { rationale }, options)
+}
+
+/**
+ * Records that somebody sets controls aside, until a time; or, said on purpose, for good.
+ * @throws IndelibleError `ERR_DECISION_INVALID`, and as `Log.record`; nothing was written
+ */
+export function recordWaiver(log: DecisionSink, input: WaiverInput, options?: DecisionOptions): Promise<Receipt> {
+  const parsed = parse(waiverInput, input)
+  const { rationale, timeBoundUntil, noEnd } = parsed
+  if (timeBoundUntil === undefined && !noEnd) throw invalid('a waiver ends: give the time, or say that it has no end')
+  if (timeBoundUntil !== undefined && noEnd) throw invalid('the waiver has an end, and is said to have none')
+  return recordDecision(log, 'decision.waiver', { ...parsed, outcome: 'approved' }, { rationale }, options)
+}
+
+/**
+ * Records what somebody vouches for.
+ * @throws IndelibleError `ERR_DECISION_INVALID`, and as `Log.record`; nothing was written
+ */
+export function recordAttestation(
+  log: DecisionSink,
+  input: AttestationInput,
+  options?: DecisionOptions,
+): Promise<Receipt> {
+  const parsed = parse(attestationInput, input)
+  const { statement } = parsed
+  return recordDecision(log, 'decision.attestation', { ...parsed, outcome: 'success' }, { statement }, options)
+}
+
+const MEANINGS = {
+  'decision.approval': 'approval',
+  'decision.waiver': 'acceptance of risk',
+  'decision.attestation': 'attestation',
+} as const
+
+interface Decided extends Partial<z.output<typeof waiverInput>> {
+  readonly owner: string
+  readonly outcome: 'approved' | 'rejected' | 'success'
+}
+
+function recordDecision(
+  log: DecisionSink,
+  type: keyof typeof MEANINGS,
+  input: Decided,
+  texts: Readonly<Record<string, string>>,
+  { signer }: DecisionOptions = {},
+): Promise<Receipt> {
+  const { owner, modelId, deploymentId, datasetId, datasetVersion, runId } = input
+  if (signer && signer.key.name !== owner) throw invalid('the key is not that of the owner')
+  const until = input.timeBoundUntil === undefined ? undefined : timeOf(input.timeBoundUntil)
+  const parts: Record<string, unknown> = { ...texts }
+  if (input.constraints !== undefined) parts.constraints = input.constraints
+  if (input.references !== undefined) parts.references = input.references
+  if (input.printedName !== undefined) parts.printed_name = input.printedName
+  const event: AgentEvent = {
+    type,
+    actor: { type: 'user', id: owner },
+    outcome: input.outcome,
+    ...(input.id !== undefined && { id: input.id }),
+    ...(input.tenant !== undefined && { tenant: input.tenant }),
+    ...(modelId !== undefined && {
+      model: { name: modelId, ...(input.modelVersion && { version: input.modelVersion }) },
+    }),
+    ...(deploymentId !== undefined && { deployment: { id: deploymentId } }),
+    ...(datasetId !== undefined && { dataset: { id: datasetId, ...(datasetVersion && { version: datasetVersion }) } }),
+    ...(runId !== undefined && { run: { id: runId } }),
+    ...(input.subjectDigest !== undefined && { subject_digest: input.subjectDigest }),
+    decision: {
+      meaning: input.meaning ?? MEANINGS[type],
+      ...(input.waivedControls && { controls: input.waivedControls }),
+      ...(until !== undefined && { until }),
+      ...(input.noEnd && { open_ended: true as const }),
+    },
+    parts: Object.fromEntries(Object.entries(parts).map(([key, value]) => [key, { value }])),
+  }
+  return log.record(event, signer ? { sign: signer } : {})
+}
+
+/** A date alone ends with its last moment, in UTC: a waiver until the 3rd holds on the 3rd. */
+function timeOf(text: string): string {
+  const time = normalizeTime(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T23:59:59.999Z` : text)
+  if (time === null) throw invalid('time_bound_until: expected a date, or a time such as 2026-11-21T09:00:00Z')
+  return time
+}
+
+function parse<T extends z.ZodType>(schema: T, input: unknown): z.output<T> {
+  const parsed = schema.safeParse(input)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  // The path and what was expected: a message of zod's own could quote what was given.
+  const where = issue!.path.map(String).join('.')
+  const what =
+    issue!.code === 'unrecognized_keys' ? `unknown member ${issue!.keys.join(', ')}` : `${where}: ${issue!.message}`
+  throw invalid(what)
+}
+
+function invalid(message: string): IndelibleError {
+  return new IndelibleError('ERR_DECISION_INVALID', message)
+}
