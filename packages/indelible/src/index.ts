@@ -1,7 +1,20 @@
 /** Tamper-evident audit trail for AI agents and the model lifecycle. What is public, by name, and nothing else. */
 export type { EpochClock } from './chain/epoch.ts'
 export { type Config, loadConfig } from './config/config.ts'
+export type { ApprovalRequest, Credential, PendingApproval, Ruling } from './decision/approvals.ts'
+export {
+  type ApprovalInput,
+  type AttestationInput,
+  type DecisionOptions,
+  recordApproval,
+  recordAttestation,
+  recordWaiver,
+  type WaiverInput,
+} from './decision/decisions.ts'
+export { openApprovals } from './decision/home-approvals.ts'
+export { listWaivers, type Waiver } from './decision/waivers.ts'
 export { ERROR_CODES, IndelibleError, type IndelibleErrorCode, isIndelibleError } from './errors.ts'
+export { createIdentity, loadIdentity } from './keys/identities.ts'
 export type { LogKeys, Remembered } from './keys/log-keys.ts'
 export { type LogPin, Pins } from './keys/pins.ts'
 export {

@@ -148,6 +148,26 @@ const table = [
     'purge_uncertified',
   ],
 
+  [
+    'decision-moved',
+    'as the agent: a decision with the signature that a person gave to another one',
+    'signature',
+    'signature_invalid',
+  ],
+  [
+    'decision-unsigned',
+    'as the agent: a decision that says it is signed, and is not',
+    'signature',
+    'signature_invalid',
+  ],
+  ['decision-revoked', 'with the key of a person after it was revoked: decides', 'signature', 'signer_unknown'],
+  [
+    'decision-stranger',
+    'with a key of his own: decides under a name that the log does not know',
+    'signature',
+    'signer_unknown',
+  ],
+
   // The chain
   ['rewrite-epoch', 'with all keys of today: rewrites an earlier epoch and seals it anew', 'K_0', 'mac_mismatch'],
   ['reseal', 'with all keys of today: rewrites an earlier seal', 'K_0', 'seal_invalid'],

@@ -10,6 +10,7 @@ const PURE = ['record', 'privacy', 'tree', 'note', 'chain', 'verify']
 /** What each folder may import, beside itself and the root's bytes and errors. The order is that of a record's way. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   '.': [
+    'decision',
     'config',
     'keys',
     'log',

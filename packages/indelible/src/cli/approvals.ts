@@ -67,13 +67,10 @@ async function credentialOf({ identity, tokenFile }: CredentialFlags): Promise<C
 }
 
 async function withApprovals(context: Context, work: (approvals: Approvals) => Promise<void>): Promise<void> {
-  const { openLog, resolveHome } = await import('../log/home.ts')
-  const { openQuery } = await import('../query/home-query.ts')
-  const { Approvals } = await import('../decision/approvals.ts')
-  const { FolderBox } = await import('../decision/approval-box.ts')
+  const { openLog } = await import('../log/home.ts')
+  const { openApprovals } = await import('../decision/home-approvals.ts')
   await using log = await openLog(context.homeOption)
-  await using query = await openQuery(context.homeOption)
-  await work(new Approvals(log, query, new FolderBox(resolveHome(context.home))))
+  await work(await openApprovals(log, context.homeOption))
 }
 
 async function list(approvals: Approvals, context: Context): Promise<void> {

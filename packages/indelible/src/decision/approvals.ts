@@ -242,6 +242,11 @@ export class Approvals {
     }
   }
 
+  /** Whether a request waits, or was approved and is yet to be used. */
+  async isOpen(id: string): Promise<boolean> {
+    return (await this.#box.get(id)) !== null
+  }
+
   /** Ends an approval: it is used up. Whoever comes second finds nothing. */
   async conclude(id: string): Promise<void> {
     await this.#box.deciding(id, async () => {
@@ -369,6 +374,8 @@ export class Approval {
     if (canonicalize(carried(args)) !== canonicalize(this.#request.args)) {
       throw new IndelibleError('ERR_APPROVAL_CHANGED', 'the arguments are not those that were approved')
     }
+    // Its votes went with it.
+    if (!(await this.#approvals.isOpen(this.id))) throw concluded()
     const ruling = await this.#approvals.ruling(this.#request, this.digest)
     if (ruling?.decision === 'expired') throw expired(this.#request)
     if (ruling?.decision !== 'approved') {

@@ -11,16 +11,14 @@ export interface DecisionSink {
   record(event: AgentEvent, options?: RecordOptions): Promise<Receipt>
 }
 
-const MAX_TEXT = 65_536
-const said = (what: string) =>
+const MISSING = 'missing or blank'
+const text = (max: number) =>
   z
-    .string(`${what}: expected a text`)
-    .max(MAX_TEXT)
-    .refine((text) => text.trim() !== '', `${what} is blank`)
-const name = z
-  .string()
-  .max(256)
-  .refine((text) => text.trim() !== '', 'is blank')
+    .string(MISSING)
+    .max(max)
+    .refine((given) => given.trim() !== '', MISSING)
+const said = text(65_536)
+const name = text(256)
 
 const scope = {
   /** Who decides: a name that the organisation knows, never invented. */
@@ -50,14 +48,14 @@ const bounded = { timeBoundUntil: z.string().optional() }
 export const approvalInput = z.strictObject({
   ...scope,
   ...bounded,
-  rationale: said('rationale'),
+  rationale: said,
   constraints: z.json().optional(),
   decision: z.enum(['approved', 'rejected']).default('approved'),
 })
 export const waiverInput = z.strictObject({
   ...scope,
   ...bounded,
-  rationale: said('rationale'),
+  rationale: said,
   waivedControls: z.array(name).min(1).max(32),
   constraints: z.json().optional(),
   /** Says on purpose that it has no end. */
@@ -66,7 +64,7 @@ export const waiverInput = z.strictObject({
 export const attestationInput = z.strictObject({
   ...scope,
   ...bounded,
-  statement: said('statement'),
+  statement: said,
   constraints: z.json().optional(),
 })
 export type ApprovalInput = z.input<typeof approvalInput>

@@ -20,6 +20,8 @@ export interface VerifyHomeOptions extends VerifyLogOptions {
   /** Keys that the verifier trusts, got from somewhere else than the home. Default: the pinned one; at first sight the home's. */
   readonly trust?: { readonly origin: string; readonly keys: readonly VerifierKey[] }
   readonly macKey?: MacVerificationKey
+  /** People whose signatures on decisions count. Default: whoever the log's own register names. */
+  readonly identities?: readonly VerifierKey[]
   /** The verifier's memory. Default the user's configuration folder. `null` neither reads nor writes one. */
   readonly pins?: Pins | null
 }
@@ -42,7 +44,13 @@ export async function verifyHome(options: VerifyHomeOptions = {}): Promise<Repor
     }
     const report = await verifyLog(
       store,
-      { origin, keys, ...(pin && { pin }), ...(options.macKey && { macKey: options.macKey }) },
+      {
+        origin,
+        keys,
+        ...(pin && { pin }),
+        ...(options.macKey && { macKey: options.macKey }),
+        ...(options.identities && { identities: options.identities }),
+      },
       options,
     )
     if (report.verdict === 'verified' && pins) {
