@@ -99,7 +99,9 @@ describe('format.md', () => {
   })
 
   it('names every kind of audit.recovered', () => {
-    const sources = ['home', 'log', 'sequencer'].map((name) => read(`packages/indelible/src/log/${name}.ts`)).join('\n')
+    const sources = ['home', 'log', 'sequencer', 'sealer']
+      .map((name) => read(`packages/indelible/src/log/${name}.ts`))
+      .join('\n')
     const kinds = [...sources.matchAll(/(?:notice|add)\('([a-z_]+)'/g)].map(([, kind]) => kind!)
     expect(kinds).toContain('clock_jump')
     expect(kinds.filter((kind) => !text.includes(`| \`${kind}\` |`))).toEqual([])

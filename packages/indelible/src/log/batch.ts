@@ -74,6 +74,8 @@ export class BatchBuilder {
   readonly #concerns: StoredSubject[] = []
   readonly #ids: StoredId[] = []
   readonly #tiles: StoredTile[] = []
+  readonly #onTile = (tile: StoredTile) => this.#tiles.push(tile)
+  readonly #onNode = (level: number, at: number, hash: Uint8Array) => this.#edge.add(level, at, hash, this.#onTile)
 
   /**
    * @param position `null` for the first batch of a log
@@ -107,22 +109,24 @@ export class BatchBuilder {
     return this.#ratchet
   }
 
-  /** Appends one entry. Returns its index and leaf hash. */
-  add({ id, draft, payloads, digest, subjects = [] }: Sealable): { index: number; leaf: Uint8Array } {
+  /** Appends one entry, at index {@link size}. Returns its leaf hash. */
+  add({ id, draft, payloads, digest, subjects }: Sealable): Uint8Array {
     const index = this.size
     const entry = sealDraft(draft, this.#observed)
     const leaf = leafHash(entry)
-    this.#frontier.append(leaf, (level, at, hash) => this.#edge.add(level, at, hash, (tile) => this.#tiles.push(tile)))
+    this.#frontier.append(leaf, this.#onNode)
     this.#mac = entryMac(this.#macKey, this.#epoch, index, this.#mac, leaf)
     this.#entries.push(entry)
     this.#leaves.push(leaf)
     this.#macs.push(this.#mac)
     this.#epochs.push(this.#epoch)
     for (const { name, disclosure } of payloads) this.#payloads.push({ index, name, disclosure })
-    if (subjects.length > 0) this.#subjects.push({ index, subjects })
-    for (const subject of subjectMacs(this.#keys, subjects)) this.#concerns.push({ subject, index })
+    if (subjects !== undefined && subjects.length > 0) {
+      this.#subjects.push({ index, subjects })
+      for (const subject of subjectMacs(this.#keys, subjects)) this.#concerns.push({ subject, index })
+    }
     this.#ids.push({ id, index, digest })
-    return { index, leaf }
+    return leaf
   }
 
   /**

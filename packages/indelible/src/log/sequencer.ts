@@ -4,25 +4,19 @@
  * After any failure of the store the outcome counts as unknown until the head has been read again: nothing is reported as
  * durable that is not, and nothing as lost that is durable.
  */
-import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isEqual, toBase64Url } from '../bytes.ts'
-import { epochAt } from '../chain/epoch.ts'
+import { isEqual } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { LogKeys } from '../keys/log-keys.ts'
-import type { NoteSigner, VerifierKey } from '../note/signed-note.ts'
-import { parseEntry } from '../record/entry.ts'
 import type { AuditType } from '../record/schema.ts'
-import { formatTime } from '../record/time.ts'
-import type { Batch, Head, Locked, LogStore, StoredId } from '../store/store.ts'
-import { auditEntry, BatchBuilder, type Sealable } from './batch.ts'
-import { checkHead, isOwnHead, type Position } from './head-check.ts'
+import type { Batch, Head, LogStore } from '../store/store.ts'
+import { auditEntry } from './batch.ts'
+import { Group, GroupQueue, type Item, type Place, type Rotation, type Unsigned } from './groups.ts'
+import { checkOpened } from './opened.ts'
+import { type Attempt, type Clock, Sealer } from './sealer.ts'
 
-/** Wall clock, ms since 1970. */
-export type Clock = () => number
-
-/** A clock that jumps by more than this, either way, is recorded, ms. */
-const CLOCK_JUMP_MS = 5000
+export type { Item, Place, Rotation } from './groups.ts'
+export type { Clock } from './sealer.ts'
 
 /** Timers do not run while the machine sleeps, and the clock may be set: look again after this, ms. */
 const MAX_TIMER_MS = 60_000
@@ -30,44 +24,20 @@ const MAX_TIMER_MS = 60_000
 /** When to try again to seal an epoch after the store has failed, ms. */
 const SEAL_RETRY_MS = 1000
 
-/** How long after the last published checkpoint the next one is due while the log's clock stands still, ms. */
-const PUBLISH_INTERVAL_MS = 1000
+/**
+ * Most entries of a batch that the store writes in the background. Fewer than callers usually wait for, so that some of them
+ * record their next event meanwhile.
+ */
+const AHEAD_BATCH = 512
 
-/** About what an item that waits takes in memory beside its texts, bytes: small ones add up to more than their texts. */
-const ITEM_BYTES = 2048
+/** Fewest entries for which it is worth it: handing a batch over costs what writing some rows does. */
+const MIN_AHEAD = 64
 
-/** One entry that a caller waits for. */
-export interface Item extends Sealable {
-  /** Whether the producer chose the id: only such an id can be in the log already. */
-  readonly idGiven: boolean
-}
+/** Batches in a row that are large enough before the first goes ahead: a short burst needs no thread. */
+const STEADY_BATCHES = 3
 
-/** Where an entry stands; `checkpoint` covers it. */
-export interface Place {
-  readonly index: number
-  readonly leaf: Uint8Array
-  readonly checkpoint: string
-  /** The id was in the log: this is the first receipt's place. */
-  readonly duplicate: boolean
-  /** Whether the two events could no longer be compared, because the digest was erased or is of another privacy policy. */
-  readonly uncompared: boolean
-}
-
-/** A change of the signing key. The successor signs the checkpoint too. */
-export interface Rotation {
-  /** The group is refused if this is not the key that signs by then. */
-  readonly from: VerifierKey
-  readonly to: NoteSigner
-}
-
-/** Items that are appended together or not at all. */
-interface Group {
-  readonly items: readonly Item[]
-  readonly bytes: number
-  readonly rotation: Rotation | undefined
-  resolve(places: Place[]): void
-  reject(error: unknown): void
-}
+/** Batches to write under the lock after another writer was met: it may go on, and what was sealed for nothing is work. */
+const BATCHES_AFTER_MEETING = 50
 
 export interface SequencerOptions {
   /** Most entries of one batch. Default 1000. A larger group is a batch of its own. */
@@ -81,33 +51,26 @@ export class Sequencer {
   readonly #store: LogStore
   readonly #keys: LogKeys
   readonly #clock: Clock
+  readonly #sealer: Sealer
   readonly #maxBatch: number
   readonly #maxPendingBytes: number
 
-  #queue: Group[] = []
-  #pendingBytes = 0
+  readonly #queue = new GroupQueue()
   #running: Promise<void> | null = null
   #closing: Promise<void> | null = null
-  /** Settles with the group that was queued last. */
-  #last: Promise<unknown> = Promise.resolve()
-  /** `null` if the head has to be checked before anything is built on it. */
-  #position: Position | null = null
   /** Epoch of the last head seen: what ends next. `null` for a log without entries. */
   #epoch: number | null = null
   #timer: NodeJS.Timeout | undefined
-  /** When this process last published a checkpoint, by the monotonic clock. */
-  #published = 0
-  /** What the wall clock and the monotonic one said at the last batch: their difference shows a jump. */
-  #lastTick: { wall: number; monotonic: number } | null = null
-  /** Statements of the log that go before the next group, until one of them is known to be in the log. */
-  #notices: Sealable[] = []
   /** Whether the log says already that the keys folder cannot be written. */
   #keysFail = false
+  /** Large batches to write under the lock before one may go ahead. */
+  #untilAhead = STEADY_BATCHES
 
   constructor(store: LogStore, keys: LogKeys, options: SequencerOptions = {}) {
     this.#store = store
     this.#keys = keys
     this.#clock = options.clock ?? Date.now
+    this.#sealer = new Sealer(store, keys, this.#clock)
     this.#maxBatch = options.maxBatch ?? 1000
     this.#maxPendingBytes = options.maxPendingBytes ?? 256 * 1024 * 1024
   }
@@ -116,12 +79,12 @@ export class Sequencer {
   async open(): Promise<void> {
     const head = await this.#store.head()
     if (head) {
-      this.#position = await this.#check(head)
+      this.#sealer.position = await this.#sealer.check(head)
       await checkOpened(this.#store, this.#keys)
       this.#epoch = head.epoch
       await this.#eraseSealed(head)
-    } else if (this.#keys.remembered()) {
-      throw new IndelibleError('ERR_ROLLED_BACK', 'log is empty, but this signer has signed entries of it')
+    } else {
+      this.#sealer.checkEmpty()
     }
     this.#armTimer()
   }
@@ -131,7 +94,7 @@ export class Sequencer {
    * to wait for it; the result tells whether it was possible.
    */
   audit(type: AuditType, audit: Record<string, unknown>): Promise<unknown> {
-    this.#notices.push(auditEntry(type, this.#clock(), audit))
+    this.#sealer.notices.push(auditEntry(type, this.#clock(), audit))
     const written = this.append([])
     written.catch(() => {})
     return written
@@ -146,36 +109,33 @@ export class Sequencer {
    * Appends `items` together or not at all. Resolves once they are durable and under a signed checkpoint.
    *
    * @param rotation if this is the entry of one: `ERR_KEY_MISMATCH` if somebody else was faster
-   * @throws IndelibleError `ERR_OVERLOADED` (retryable; nothing was queued), `ERR_ID_CONFLICT`, `ERR_CLOSED`,
-   * `ERR_OUTCOME_UNKNOWN` (retry with the same ids), and what the store or the check of its head throw
+   * @throws IndelibleError `ERR_OVERLOADED` (retryable; nothing was queued), `ERR_ID_CONFLICT`, `ERR_CLOCK_AHEAD`,
+   * `ERR_CLOSED`, `ERR_OUTCOME_UNKNOWN` (retry with the same ids), and what the store or the check of its head throw
    */
-  append(items: readonly Item[], rotation?: Rotation): Promise<Place[]> {
-    if (this.#closing) return Promise.reject(new IndelibleError('ERR_CLOSED', 'log is closed'))
-    return this.#enqueue(items, rotation)
+  append(items: readonly Item[], rotation?: Rotation): Promise<readonly Place[]> {
+    return new Promise((resolve, reject) => this.enqueue(items, rotation, resolve, reject))
   }
 
-  #enqueue(items: readonly Item[], rotation?: Rotation): Promise<Place[]> {
-    let bytes = 0
-    for (const { draft, payloads } of items) {
-      bytes += ITEM_BYTES + draft.bytes.length
-      for (const { disclosure } of payloads) bytes += disclosure.length
-    }
-    if (this.#pendingBytes > 0 && this.#pendingBytes + bytes > this.#maxPendingBytes) {
-      const message = `${this.#pendingBytes} bytes wait to be written, at most ${this.#maxPendingBytes}: slow down, retry`
-      return Promise.reject(new IndelibleError('ERR_OVERLOADED', message))
-    }
-    this.#pendingBytes += bytes
-    const settled = new Promise<Place[]>((resolve, reject) => {
-      this.#queue.push({ items, bytes, rotation, resolve, reject })
-      this.#start()
-    })
-    this.#last = settled
-    return settled
+  /** {@link append} for a caller who has a promise of his own: one for each entry is what a busy log can spare. */
+  enqueue(
+    items: readonly Item[],
+    rotation: Rotation | undefined,
+    resolve: (places: readonly Place[]) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    if (this.#closing) reject(new IndelibleError('ERR_CLOSED', 'log is closed'))
+    else this.#add(new Group(items, rotation, resolve, reject))
+  }
+
+  #add(group: Group): void {
+    const refusal = this.#queue.add(group, this.#maxPendingBytes)
+    if (refusal) group.reject(refusal)
+    else this.#start()
   }
 
   /** Resolves once everything queued before the call is durable or refused; what is queued later is not waited for. */
-  async flush(): Promise<void> {
-    await this.#last.catch(() => {})
+  flush(): Promise<void> {
+    return this.#queue.settled()
   }
 
   /** Refuses new entries, writes what waits, and publishes the last checkpoint. Waits as long as the store does. */
@@ -186,7 +146,8 @@ export class Sequencer {
 
   async #close(): Promise<void> {
     clearTimeout(this.#timer)
-    if (this.#notices.length > 0 && this.#position) this.#enqueue([]).catch(() => {})
+    const { notices, position } = this.#sealer
+    if (notices.length > 0 && position) this.#add(new Group([], undefined, nothing, nothing))
     while (this.#running) await this.#running
     for (const work of [() => this.#keys.persist(), () => this.#publishLast()]) {
       try {
@@ -200,7 +161,7 @@ export class Sequencer {
 
   /** Publishes the head's checkpoint, if nobody went on from it. */
   async #publishLast(): Promise<void> {
-    const own = this.#position?.head
+    const own = this.#sealer.position?.head
     const head = await this.#store.head()
     if (!own || own.checkpoint !== head?.checkpoint) return
     for await (const published of this.#store.checkpoints(head.size - 1, head.size)) if (published.length > 0) return
@@ -220,40 +181,94 @@ export class Sequencer {
       // Everything that is recorded in this turn of the event loop shares one commit. And the loop must turn between
       // batches: callers who record again as soon as they are answered would keep it from timers and I/O for good.
       await new Promise((resolve) => setImmediate(resolve))
-      const groups = this.#take()
-      try {
-        await this.#write(groups)
-      } catch (error) {
-        this.#fail(groups, error)
-      } finally {
-        for (const { bytes } of groups) this.#pendingBytes -= bytes
-      }
+      if (this.#canGoAhead() && (await this.#runAhead())) continue
+      if (this.#untilAhead > 0 && this.#queue.entries >= MIN_AHEAD) this.#untilAhead--
+      await this.#write(this.#queue.take(this.#maxBatch))
     } while (this.#queue.length > 0)
   }
 
-  #take(): Group[] {
-    let count = 0
-    let groups = 0
-    for (const { items } of this.#queue) {
-      if (groups > 0 && count + items.length > this.#maxBatch) break
-      count += items.length
-      groups++
+  #canGoAhead(): boolean {
+    const isSteady = this.#untilAhead === 0 && this.#store.appendAfter !== undefined
+    return isSteady && this.#queue.entries >= MIN_AHEAD && !this.#queue.hasRotation
+  }
+
+  /**
+   * Writes batch after batch in the background, as long as many entries wait: each is sealed on the head that this process
+   * left. Once one is committed the next is sealed and handed over first, and only then are its callers answered: what they
+   * record next is prepared while the next batch is written. Nothing is ever sealed on a batch that is not committed.
+   *
+   * @returns whether anything was taken from the queue
+   */
+  async #runAhead(): Promise<boolean> {
+    let before: Attempt | null = null
+    let taken = false
+    while (this.#canGoAhead()) {
+      const groups = this.#queue.take(Math.min(this.#maxBatch, AHEAD_BATCH))
+      taken = true
+      const next = await this.#writeAhead(groups, before)
+      before = null
+      if (next === null) break
+      before = next
     }
-    return this.#queue.splice(0, groups)
+    if (before) await this.#answer(before)
+    return taken
+  }
+
+  /** Returns the attempt once it is committed; `null` if the groups were written or refused in another way. */
+  async #writeAhead(groups: readonly Group[], before: Attempt | null): Promise<Attempt | null> {
+    let attempt: Attempt | null = null
+    let written: Promise<boolean> = Promise.resolve(false)
+    try {
+      attempt = await this.#sealer.sealAhead(groups)
+      if (attempt?.batch) written = this.#store.appendAfter!(this.#sealer.position!.head, attempt.batch)
+    } catch (error) {
+      written = Promise.reject(error)
+    }
+    written.catch(nothing)
+    if (before) await this.#answer(before)
+    let isWritten: boolean
+    try {
+      isWritten = await written
+    } catch (error) {
+      const outcome = attempt?.batch ? await this.#outcome(attempt.batch) : 'refused'
+      if (outcome !== 'committed') {
+        this.#fail(groups, outcome === 'refused' ? error : unknownOutcome(error))
+        return null
+      }
+      isWritten = true
+    }
+    if (isWritten) {
+      this.#commit(attempt!)
+      return attempt
+    }
+    // Somebody else went on from the head, an id is in the log, or there is something to say first: all that is seen to
+    // under the lock.
+    if (attempt?.batch) this.#untilAhead = BATCHES_AFTER_MEETING
+    await this.#write(groups)
+    return null
   }
 
   async #write(groups: readonly Group[]): Promise<void> {
+    try {
+      while (await this.#writeBatch(groups)) {
+        // What ended meanwhile is sealed in several batches; the loop turns in between.
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    } catch (error) {
+      this.#fail(groups, error)
+    }
+  }
+
+  /** Returns whether the groups wait for another batch. */
+  async #writeBatch(groups: readonly Group[]): Promise<boolean> {
     let attempt: Attempt | null = null
     let sealing = false
-    const ids = groups.flatMap(({ items }) => items.filter(({ idGiven }) => idGiven).map(({ id }) => id))
-    // An earlier attempt may have left them in the log, without our being told.
-    for (const { id } of this.#notices) ids.push(id)
     let outcome: Outcome = 'committed'
     let error: unknown
     try {
-      await this.#store.append(ids, async (locked) => {
+      await this.#store.append(this.#idsOf(groups), async (locked) => {
         sealing = true
-        attempt = await this.#seal(groups, locked)
+        attempt = await this.#sealer.seal(groups, locked)
         sealing = false
         return attempt.batch
       })
@@ -262,132 +277,23 @@ export class Sequencer {
       const { batch } = (attempt as Attempt | null) ?? { batch: null }
       outcome = sealing || !batch ? 'refused' : await this.#outcome(batch)
     }
-    if (outcome === 'committed') {
-      const sealed = attempt! as Attempt
-      this.#settle(sealed)
-      await this.#afterCommit(sealed)
-    } else {
+    if (outcome !== 'committed') {
       this.#fail(groups, outcome === 'refused' ? error : unknownOutcome(error))
+      return false
     }
+    const sealed = attempt! as Attempt
+    this.#commit(sealed)
+    await this.#answer(sealed)
+    return sealed.isStep
   }
 
-  /** Runs under the head lock. */
-  async #seal(groups: readonly Group[], { head, known }: Locked): Promise<Attempt> {
-    const position = await this.#goOnFrom(head)
-    const wall = this.#clock()
-    this.#watchClock(wall, head)
-    // The log's clock never goes back. What the wall clock did shows in an entry of its own.
-    const isBehind = head !== null && formatTime(wall) < head.observed
-    const observed = isBehind ? head.observed : formatTime(wall)
-    const builder = new BatchBuilder(position, this.#keys, observed, epochAt(this.#keys.clock, observed))
-    const notices = position === null ? [] : [...this.#notices]
-    for (const notice of notices) if (!known.has(notice.id)) builder.add(notice)
-
-    const placed: Attempt['placed'] = []
-    const signers: NoteSigner[] = []
-    const inBatch = new Map<string, { item: Item; index: number; leaf: Uint8Array }>()
-    for (const group of groups) {
-      const outcome = isNew(group) ? addAll(group.items, builder) : await this.#place(group, known, inBatch, builder)
-      placed.push({ group, outcome })
-      if (group.rotation && Array.isArray(outcome)) signers.push(group.rotation.to)
-    }
-    const attempt = { placed, notices, builder, rotates: signers.length > 0 }
-    if (builder.size === (head?.size ?? 0)) return { batch: null, position, ...attempt }
-    const isDue = isBehind && performance.now() - this.#published >= PUBLISH_INTERVAL_MS
-    return { ...(await builder.finish({ signers, publish: signers.length > 0 || isDue })), ...attempt }
-  }
-
-  /** Where the next batch begins. A head that this process did not write itself is checked first. */
-  async #goOnFrom(head: Head | null): Promise<Position | null> {
-    if (head === null) {
-      if (!this.#keys.remembered()) return null
-      throw new IndelibleError('ERR_ROLLED_BACK', 'log is empty, but this signer has signed entries of it')
-    }
-    // The head as it is now: others may have purged, and published, without going on from it.
-    return isOwnHead(this.#position, head) ? { ...this.#position!, head } : await this.#check(head)
-  }
-
-  /** A group's places without checkpoint, or why the group is refused. */
-  async #place(
-    group: Group,
-    known: ReadonlyMap<string, StoredId>,
-    inBatch: Map<string, { item: Item; index: number; leaf: Uint8Array }>,
-    builder: BatchBuilder,
-  ): Promise<Unsigned[] | IndelibleError> {
-    const { rotation } = group
-    if (rotation && !isEqual(rotation.from.publicKey, this.#keys.signer.key.publicKey)) {
-      return new IndelibleError('ERR_KEY_MISMATCH', 'signing key was replaced by somebody else meanwhile: rotate again')
-    }
-    const earlier = new Map<string, Unsigned>()
-    const own = new Set<string>()
-    for (const item of group.items) {
-      const stored = known.get(item.id)
-      const queued = inBatch.get(item.id)
-      if (own.has(item.id)) return conflict('appears twice in one call')
-      own.add(item.id)
-      const digest = stored ? stored.digest : queued?.item.digest
-      if (!stored && !queued) continue
-      const same = compareDigests(digest ?? null, item.digest)
-      if (same === 'different') return conflict('names another event already')
-      const index = stored?.index ?? queued!.index
-      const leaf = queued?.leaf ?? (await this.#leafAt(index))
-      if (!leaf) return new IndelibleError('ERR_STORE_CORRUPT', `an id names entry ${index}, which is not there`)
-      earlier.set(item.id, { index, leaf, duplicate: true, uncompared: same === 'uncompared' })
-    }
-    return group.items.map((item) => {
-      const first = earlier.get(item.id)
-      if (first) return first
-      const place = builder.add(item)
-      inBatch.set(item.id, { item, ...place })
-      return { ...place, duplicate: false, uncompared: false }
-    })
-  }
-
-  async #leafAt(index: number): Promise<Uint8Array | null> {
-    try {
-      return (await this.#store.leaves(index, index + 1))[0] ?? null
-    } catch (error) {
-      if (error instanceof RangeError) return null
-      throw error
-    }
-  }
-
-  /** Has a jump of the wall clock recorded, once. */
-  #watchClock(wall: number, head: Head | null): void {
-    const last = this.#lastTick
-    this.#lastTick = { wall, monotonic: performance.now() }
-    const add = (kind: string, byMs: number) => {
-      if (Math.abs(byMs) <= CLOCK_JUMP_MS) return
-      this.#notices.push(auditEntry('audit.recovered', wall, { kind, by_ms: Math.round(byMs) }))
-    }
-    if (last) add('clock_jump', wall - last.wall - (this.#lastTick.monotonic - last.monotonic))
-    // Without a tick of our own, a head from the future is all that shows; with one, it was noticed when it happened.
-    else if (head) add('clock_behind_log', Math.max(Date.parse(head.observed) - wall, 0))
-  }
-
-  async #check(head: Head): Promise<Position> {
-    // Before the head is judged: another process of this home may have rotated the key, and ours signs no more.
-    await this.#keys.refresh(async (id) => (await this.#store.findIds([id])).has(id))
-    const position = await checkHead(head, this.#store, this.#keys)
-    const { epoch } = this.#keys.ratchet()
-    if (epoch > head.epoch) {
-      const message = `log is in epoch ${head.epoch}, its keys in ${epoch}: the seals in between were rolled back or cut off`
-      throw new IndelibleError('ERR_ROLLED_BACK', message)
-    }
-    return position
-  }
-
-  /**
-   * A key of an epoch that the log has sealed is erased at once. It was there because a crash came between the seal and the
-   * erasing, or because the keys folder came back from a backup: then whoever has that backup has the key as well.
-   */
-  async #eraseSealed(head: Head): Promise<void> {
-    const ratchet = this.#keys.ratchet()
-    const { epoch } = ratchet
-    if (epoch >= head.epoch) return
-    ratchet.advance(head.epoch)
-    this.notice('old_key_found', { epoch, log_epoch: head.epoch })
-    await this.#saveKeys(() => this.#keys.erase(ratchet))
+  /** Ids that may be in the log already. */
+  #idsOf(groups: readonly Group[]): string[] {
+    const ids: string[] = []
+    for (const { items } of groups) for (const { id, idGiven } of items) if (idGiven) ids.push(id)
+    // An earlier attempt may have left them in the log, without our being told.
+    for (const { id } of this.#sealer.notices) ids.push(id)
+    return ids
   }
 
   /** Whether a batch whose append failed is in the log after all. */
@@ -410,34 +316,50 @@ export class Sequencer {
     return 'unknown'
   }
 
-  #settle({ batch, position, placed, notices, rotates }: Attempt): void {
-    // After a rotation another key signs: the next batch goes over to it under the lock, before it signs anything.
-    this.#position = rotates ? null : position
-    this.#notices = this.#notices.filter((notice) => !notices.includes(notice))
-    if (batch?.publish) this.#published = performance.now()
-    if (position) {
-      this.#epoch = position.head.epoch
-      this.#keys.remember({ size: position.head.size, root: position.root })
-    }
+  /** The batch is in the log: the next one goes on from it. */
+  #commit(attempt: Attempt): void {
+    this.#sealer.committed(attempt)
+    const { position } = attempt
+    if (!position) return
+    this.#epoch = position.head.epoch
+    this.#keys.remember({ size: position.head.size, root: position.root })
+  }
+
+  /** Tells the callers of a committed batch. */
+  async #answer({ batch, position, placed, builder }: Attempt): Promise<void> {
     const checkpoint = position?.head.checkpoint ?? ''
     for (const { group, outcome } of placed) {
-      if (Array.isArray(outcome)) group.resolve(outcome.map((place) => ({ ...place, checkpoint })))
-      else group.reject(outcome)
+      this.#queue.forget(group)
+      if (outcome instanceof IndelibleError) group.reject(outcome)
+      else group.resolve(outcome.map((place) => signed(place, checkpoint)))
     }
-  }
-
-  #fail(groups: readonly Group[], error: unknown): void {
-    // The head may be anybody's now: check it afresh.
-    this.#position = null
-    for (const { reject } of groups) reject(error)
-  }
-
-  #afterCommit({ batch, builder }: Attempt): Promise<void> {
-    return this.#saveKeys(async () => {
+    await this.#saveKeys(async () => {
       // Seals are committed, by us or by somebody else: now, and not before, the keys of their epochs may go.
       await this.#keys.erase(builder.ratchet)
       if (batch?.publish) await this.#keys.persist()
     })
+  }
+
+  #fail(groups: readonly Group[], error: unknown): void {
+    // The head may be anybody's now: check it afresh.
+    this.#sealer.position = null
+    for (const group of groups) {
+      this.#queue.forget(group)
+      group.reject(error)
+    }
+  }
+
+  /**
+   * A key of an epoch that the log has sealed is erased at once. It was there because a crash came between the seal and the
+   * erasing, or because the keys folder came back from a backup: then whoever has that backup has the key as well.
+   */
+  async #eraseSealed(head: Head): Promise<void> {
+    const ratchet = this.#keys.ratchet()
+    const { epoch } = ratchet
+    if (epoch >= head.epoch) return
+    ratchet.advance(head.epoch)
+    this.notice('old_key_found', { epoch, log_epoch: head.epoch })
+    await this.#saveKeys(() => this.#keys.erase(ratchet))
   }
 
   /** What fails here comes again with the next batch, and entries are safe without it; but keys that stay are worth an entry. */
@@ -456,7 +378,7 @@ export class Sequencer {
   #armTimer(): void {
     clearTimeout(this.#timer)
     if (this.#epoch === null || this.#closing) return
-    const waitMs = Math.max(this.#endOf(this.#epoch) - this.#clock() + 1, this.#position ? 1 : SEAL_RETRY_MS)
+    const waitMs = Math.max(this.#endOf(this.#epoch) - this.#clock() + 1, this.#sealer.position ? 1 : SEAL_RETRY_MS)
     this.#timer = setTimeout(() => this.#tick(), Math.min(waitMs, MAX_TIMER_MS))
     this.#timer.unref()
   }
@@ -474,66 +396,13 @@ export class Sequencer {
   }
 }
 
-/**
- * Keys of another log would go on with a chain that no K_0 fits.
- * @throws IndelibleError `ERR_KEY_MISMATCH`
- */
-async function checkOpened(store: LogStore, { macId, clock }: LogKeys): Promise<void> {
-  for await (const rows of store.entries(0, 1)) {
-    for (const { entry } of rows) {
-      const { type, audit } = readOpened(entry)
-      if (type !== 'audit.opened' || typeof audit?.mac_id !== 'string') return
-      const isOurs =
-        audit.mac_id === toBase64Url(macId) &&
-        audit.epoch_start === formatTime(clock.startMs) &&
-        audit.epoch_seconds === clock.seconds
-      if (!isOurs) throw new IndelibleError('ERR_KEY_MISMATCH', 'keys are not those that entry 0 of the log names')
-    }
-  }
-}
-
-function readOpened(entry: Uint8Array): { readonly type?: string; readonly audit?: Record<string, unknown> } {
-  try {
-    return parseEntry(entry) as { type: string; audit?: Record<string, unknown> }
-  } catch {
-    return {} // altered: for verify to say
-  }
-}
-
 type Outcome = 'committed' | 'refused' | 'unknown'
 
-type Unsigned = Omit<Place, 'checkpoint'>
+const nothing = () => {}
 
-/** Whether nothing stands in a group's way: ids that the log has made are in no log yet. */
-function isNew({ items, rotation }: Group): boolean {
-  return rotation === undefined && items.every(({ idGiven }) => !idGiven)
-}
-
-function addAll(items: readonly Item[], builder: BatchBuilder): Unsigned[] {
-  return items.map((item) => ({ ...builder.add(item), duplicate: false, uncompared: false }))
-}
-
-interface Attempt {
-  readonly batch: Batch | null
-  /** `null` if the log is still without entries. */
-  readonly position: Position | null
-  readonly placed: { readonly group: Group; readonly outcome: Unsigned[] | IndelibleError }[]
-  readonly notices: readonly Sealable[]
-  readonly builder: BatchBuilder
-  /** Whether another key signs from here on. */
-  readonly rotates: boolean
-}
-
-/** Digests are a 4-byte mark of the privacy policy and an HMAC: of different policies they say nothing of each other. */
-function compareDigests(a: Uint8Array | null, b: Uint8Array | null): 'same' | 'different' | 'uncompared' {
-  if (a === null || b === null) return 'uncompared'
-  if (a.length === 0 || b.length === 0) return 'different'
-  if (!isEqual(a.subarray(0, 4), b.subarray(0, 4))) return 'uncompared'
-  return isEqual(a, b) ? 'same' : 'different'
-}
-
-function conflict(why: string): IndelibleError {
-  return new IndelibleError('ERR_ID_CONFLICT', `an event's id ${why}: give each event its own`)
+/** Spelled out: for every entry once. */
+function signed({ index, leaf, duplicate, uncompared }: Unsigned, checkpoint: string): Place {
+  return { index, leaf, checkpoint, duplicate, uncompared }
 }
 
 function unknownOutcome(cause: unknown): IndelibleError {

@@ -69,6 +69,9 @@ function loadSqlite(): typeof import('node:sqlite') {
 }
 const sqlite = loadSqlite()
 
+/** How long an append waits for another process's, ms, unless told otherwise. */
+export const DEFAULT_LOCK_TIMEOUT_MS = 30_000
+
 export interface SqliteOptions {
   /** Opens without the right to write, and never creates the file. */
   readonly readOnly?: boolean

@@ -1,8 +1,17 @@
 /** A log in one SQLite file: one machine, several processes. WAL, `synchronous=FULL`, one transaction per batch. */
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { IndelibleError } from '../errors.ts'
-import { connect, isBusy, prepareDatabase, type SqliteOptions, storeError } from './sqlite-schema.ts'
+import { packBatch } from './packed-batch.ts'
+import { SqliteBackground } from './sqlite-background.ts'
+import { bytes, Connection, findIds, readHead, writeBatch } from './sqlite-rows.ts'
+import {
+  connect,
+  DEFAULT_LOCK_TIMEOUT_MS,
+  isBusy,
+  prepareDatabase,
+  type SqliteOptions,
+  storeError,
+} from './sqlite-schema.ts'
 import { emptyWal, rewriteDatabase } from './sqlite-scrub.ts'
 import type {
   Batch,
@@ -20,7 +29,6 @@ export type { SqliteOptions } from './sqlite-schema.ts'
 
 const CHUNK = 1000
 const HASH_BYTES = 32
-const DEFAULT_LOCK_TIMEOUT_MS = 30_000
 
 /**
  * Opens the log at `path`, creating the file unless `readOnly`.
@@ -41,12 +49,16 @@ class SqliteStore implements LogStore {
   readonly #path: string
   /** Whether the file holds nothing that this handle deleted. What others deleted before it was opened, it cannot know. */
   #isRewritten = false
+  readonly #background: SqliteBackground | null
   #queue: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | null = null
   #closed = false
 
   constructor(path: string, options: SqliteOptions) {
     this.#write = options.readOnly ? null : new Connection(connect(path, options))
+    // Waiting is done in begin().
+    this.#write?.exec('PRAGMA busy_timeout = 0')
+    this.#background = options.readOnly ? null : new SqliteBackground(path, options)
     this.#read = new Connection(connect(path, { readOnly: true }))
     this.#lockTimeoutMs = options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS
     this.#path = path
@@ -62,13 +74,23 @@ class SqliteStore implements LogStore {
     })
   }
 
+  appendAfter(head: Head, batch: Batch): Promise<boolean> {
+    const packed = packBatch(head, batch)
+    const run = this.#queue.then(() => {
+      this.#writer()
+      return this.#background!.append(packed)
+    })
+    this.#queue = run.catch(() => {})
+    return run
+  }
+
   /** Runs `work` in a write transaction; it commits if that returns true. One at a time, as there is one connection. */
   #exclusive(work: (connection: Connection) => boolean | Promise<boolean>): Promise<void> {
     const run = this.#queue.then(async () => {
       const connection = this.#writer()
       await this.#begin(connection)
       try {
-        if (await work(connection)) connection.exec('COMMIT')
+        if (await work(connection)) connection.statement('COMMIT').run()
       } catch (error) {
         throw error instanceof Refusal ? error.reason : storeError(error, 'append failed')
       } finally {
@@ -91,7 +113,7 @@ class SqliteStore implements LogStore {
     const deadline = performance.now() + this.#lockTimeoutMs
     for (let pauseMs = 0.5; ; pauseMs = Math.min(pauseMs * 1.5, 10)) {
       try {
-        connection.exec('PRAGMA busy_timeout = 0; BEGIN IMMEDIATE')
+        connection.statement('BEGIN IMMEDIATE').run()
         return
       } catch (error) {
         if (!isBusy(error) || performance.now() > deadline) throw storeError(error, 'cannot lock the log')
@@ -287,8 +309,9 @@ class SqliteStore implements LogStore {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#queue.then(() => {
+    this.#closing ??= this.#queue.then(async () => {
       this.#closed = true
+      await this.#background?.close()
       // The writer last: whoever goes last empties the WAL into the database, which a reader may not.
       this.#read.db.close()
       this.#write?.db.close()
@@ -321,111 +344,4 @@ async function callSeal<T>(seal: (locked: Locked) => T, locked: Locked): Promise
   } catch (reason) {
     throw new Refusal(reason)
   }
-}
-
-/** A connection and its prepared statements. */
-class Connection {
-  readonly db: DatabaseSync
-  readonly #statements = new Map<string, StatementSync>()
-
-  constructor(db: DatabaseSync) {
-    this.db = db
-  }
-
-  /** A log of the first version, read where it cannot be written, has no such table yet. */
-  get hasSubjects(): boolean {
-    return this.statement("SELECT 1 FROM sqlite_schema WHERE name = 'subjects'").get() !== undefined
-  }
-
-  exec(sql: string): void {
-    this.db.exec(sql)
-  }
-
-  readonly statement = (sql: string): StatementSync => {
-    let statement = this.#statements.get(sql)
-    if (!statement) {
-      statement = this.db.prepare(sql)
-      this.#statements.set(sql, statement)
-    }
-    return statement
-  }
-}
-
-function readHead({ statement }: Connection): Head | null {
-  const row = statement('SELECT * FROM head').get()
-  if (!row) return null
-  const frontier = bytes(row.frontier)
-  if (frontier.length % HASH_BYTES !== 0) throw new IndelibleError('ERR_STORE_CORRUPT', 'frontier is no list of hashes')
-  return {
-    size: row.size as number,
-    frontier: Array.from({ length: frontier.length / HASH_BYTES }, (_, i) =>
-      frontier.slice(i * HASH_BYTES, (i + 1) * HASH_BYTES),
-    ),
-    mac: bytes(row.mac),
-    epoch: row.epoch as number,
-    observed: String(row.observed),
-    checkpoint: String(row.checkpoint),
-    published: String(row.published),
-    minIndex: row.min_index as number,
-  }
-}
-
-function findIds({ statement }: Connection, ids: readonly string[]): Map<string, StoredId> {
-  const found = new Map<string, StoredId>()
-  const find = statement('SELECT idx, digest FROM ids WHERE id = ?')
-  for (const id of ids) {
-    const row = find.get(id)
-    if (row) found.set(id, { id, index: row.idx as number, digest: row.digest === null ? null : bytes(row.digest) })
-  }
-  return found
-}
-
-function writeBatch(connection: Connection, batch: Batch): void {
-  const { statement } = connection
-  const size = (statement('SELECT size FROM head').get()?.size as number | undefined) ?? 0
-  if (batch.from !== size) {
-    throw new IndelibleError('ERR_STORE_CONFLICT', `batch starts at ${batch.from}, log has ${size} entries`)
-  }
-  const entry = statement('INSERT INTO entries (idx, entry, leaf, mac, epoch) VALUES (?, ?, ?, ?, ?)')
-  for (let i = 0; i < batch.entries.length; i++) {
-    entry.run(batch.from + i, batch.entries[i]!, batch.leaves[i]!, batch.macs[i]!, batch.epochs[i]!)
-  }
-  const payload = statement('INSERT INTO payloads (idx, name, disclosure) VALUES (?, ?, ?)')
-  for (const { index, name, disclosure } of batch.payloads) payload.run(index, name, disclosure)
-  if (batch.concerns) {
-    const concern = statement('INSERT INTO subjects (subject, idx) VALUES (?, ?)')
-    for (const { subject, index } of batch.concerns) concern.run(subject, index)
-  }
-  const id = statement('INSERT INTO ids (id, idx, digest) VALUES (?, ?, ?) ON CONFLICT DO NOTHING')
-  for (const known of batch.ids) {
-    if (id.run(known.id, known.index, known.digest).changes === 0) {
-      throw new IndelibleError('ERR_STORE_CONFLICT', 'batch repeats an id of the log')
-    }
-  }
-  const tile = statement('INSERT INTO tiles (level, tile, root, hashes) VALUES (?, ?, ?, ?)')
-  for (const { level, index, root, hashes } of batch.tiles) tile.run(level, index, root, hashes)
-  const { head } = batch
-  statement(
-    `INSERT INTO head (one, size, frontier, mac, epoch, observed, checkpoint, published, min_index)
-     VALUES (1, ?, ?, ?, ?, ?, ?, ?, 0)
-     ON CONFLICT (one) DO UPDATE SET size = excluded.size, frontier = excluded.frontier, mac = excluded.mac,
-       epoch = excluded.epoch, observed = excluded.observed, checkpoint = excluded.checkpoint,
-       published = excluded.published`,
-  ).run(
-    head.size,
-    Buffer.concat(head.frontier as Uint8Array[]),
-    head.mac,
-    head.epoch,
-    head.observed,
-    head.checkpoint,
-    head.published,
-  )
-  if (batch.publish) {
-    statement('INSERT INTO checkpoints (size, note) VALUES (?, ?)').run(head.size, head.checkpoint)
-  }
-}
-
-/** A column that should hold bytes. An attacker's schema may hold anything; no bytes match no hash. */
-function bytes(value: unknown): Uint8Array {
-  return value instanceof Uint8Array ? value : new Uint8Array(0)
 }

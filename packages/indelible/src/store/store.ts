@@ -116,6 +116,15 @@ export interface Store {
    */
   append(ids: readonly string[], seal: (locked: Locked) => Batch | null | Promise<Batch | null>): Promise<void>
 
+  /**
+   * {@link append} of a batch that was sealed before the lock was had, for a store that writes while its caller goes on with
+   * other work: applies `batch` if the log's head still is `head`, in every member but `minIndex`, and has none of the batch's
+   * ids. Otherwise writes nothing and resolves with `false`. What the batch holds is copied before this returns.
+   *
+   * @throws IndelibleError as {@link append} does
+   */
+  appendAfter?(head: Head, batch: Batch): Promise<boolean>
+
   head(): Promise<Head | null>
 
   /** Rows `[start, end)` in index order, in chunks. A row that is missing is left out: the caller counts. */

@@ -54,9 +54,14 @@ class Faulty implements FaultyStore {
   readonly #faults: Set<{ readonly fault: Fault; calls: number }>
   readonly calls: StoreMethod[] = []
 
+  readonly appendAfter?: NonNullable<LogStore['appendAfter']>
+
   constructor(store: LogStore, plan: readonly Fault[]) {
     this.#store = store
     this.#faults = new Set(plan.map((fault) => ({ fault, calls: 0 })))
+    if (store.appendAfter) {
+      this.appendAfter = (head, batch) => this.#call('appendAfter', () => store.appendAfter!(head, batch))
+    }
   }
 
   fail(fault: Fault): () => void {
