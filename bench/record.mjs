@@ -18,4 +18,11 @@ const before = process.cpuUsage()
 const elapsed = await seconds(() => Promise.all(Array.from({ length: Number(callers) }, caller)))
 const cpu = process.cpuUsage(before)
 await log.close()
-console.log(JSON.stringify({ rate: Number(total) / elapsed, elapsed, cpu_us: (cpu.user + cpu.system) / Number(total), peak_mb: peakMb() }))
+console.log(
+  JSON.stringify({
+    rate: Number(total) / elapsed,
+    elapsed,
+    cpu_us: (cpu.user + cpu.system) / Number(total),
+    peak_mb: peakMb(),
+  }),
+)
