@@ -301,9 +301,14 @@ class SqliteStore implements LogStore {
       if (made !== scrubbed) {
         if (!(await rewriteDatabase(this.#path, this.#lockTimeoutMs)))
           return ['database file: locked by another process']
-        // One statement is a transaction of its own. What was deleted meanwhile is for the next call.
-        connection.exec(`PRAGMA busy_timeout = 5000`)
-        connection.statement('UPDATE deletions SET scrubbed = ?').run(made!)
+        await this.#begin(connection)
+        try {
+          // What was deleted meanwhile is for the next call.
+          connection.statement('UPDATE deletions SET scrubbed = ?').run(made!)
+          connection.exec('COMMIT')
+        } finally {
+          if (connection.db.isTransaction) connection.exec('ROLLBACK')
+        }
       }
       return (await emptyWal(connection.db)) ? [] : ['database file and its WAL: another process reads an older state']
     })
