@@ -59,6 +59,7 @@ export const ERROR_CODES = [
   'ERR_STORE_READONLY',
   'ERR_STORE_VERSION',
   'ERR_TILE_INVALID',
+  'ERR_VAULT_MISSING',
 ] as const
 
 export type IndelibleErrorCode = (typeof ERROR_CODES)[number]

@@ -34,7 +34,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   verify: ['record', 'privacy', 'tree', 'note', 'chain'],
   keys: ['note', 'chain'],
   config: ['record', 'privacy'],
-  store: ['note'],
+  store: ['record', 'note'],
   capture: ['record'],
   anchor: [...PURE, 'keys', 'config', 'store'],
   log: [...PURE, 'keys', 'config', 'store', 'capture', 'anchor'],

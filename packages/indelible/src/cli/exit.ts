@@ -73,6 +73,7 @@ const EXIT_CODES: Readonly<Record<IndelibleErrorCode, ExitCode>> = {
   ERR_STORE_READONLY: COULD_NOT_TELL,
   ERR_STORE_VERSION: COULD_NOT_TELL,
   ERR_TILE_INVALID: FINDINGS,
+  ERR_VAULT_MISSING: COULD_NOT_TELL,
 }
 
 /** Arguments that no command can make sense of. */

@@ -3,6 +3,7 @@ import { closeSync, existsSync, openSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { IndelibleError, type IndelibleErrorCode } from '../errors.ts'
+import { sqlite } from '../sqlite.ts'
 
 /** Version of the tables below, in `PRAGMA user_version`. */
 export const SCHEMA_VERSION = 2
@@ -56,22 +57,6 @@ const SCHEMA = `
   CREATE TRIGGER head_min_index BEFORE UPDATE OF min_index ON head
     WHEN new.min_index < old.min_index BEGIN SELECT RAISE(ABORT, 'min_index only rises'); END;
 `
-
-// Node 22 warns when the module loads, so a static import would be too late to filter; other warnings pass through.
-function loadSqlite(): typeof import('node:sqlite') {
-  const emitWarning = process.emitWarning
-  process.emitWarning = (warning: string | Error, ...rest: unknown[]) => {
-    if (!String(warning).startsWith('SQLite is an experimental feature')) {
-      emitWarning.call(process, warning, ...(rest as []))
-    }
-  }
-  try {
-    return process.getBuiltinModule('node:sqlite')
-  } finally {
-    process.emitWarning = emitWarning
-  }
-}
-const sqlite = loadSqlite()
 
 /** How long an append waits for another process's, ms, unless told otherwise. */
 export const DEFAULT_LOCK_TIMEOUT_MS = 30_000
