@@ -98,6 +98,8 @@ describe('layers', () => {
       for (const module of importsOf(path).filter((module) => !module.startsWith('.'))) {
         // fflate is pure JavaScript; one file reads archives with it.
         if (module === 'fflate' && name === 'verify/zip.ts') continue
+        // So is re2js; one file runs a deployment's own patterns on it.
+        if (module === 're2js' && name === 'privacy/redaction/own-patterns.ts') continue
         if (module !== '#crypto' && module !== '#text' && module !== 'zod' && !module.startsWith('@noble/'))
           wrong.push(`${name} → ${module}`)
       }
