@@ -11,6 +11,7 @@ const PURE = ['record', 'privacy', 'tree', 'note', 'chain', 'verify']
 const MAY_IMPORT: Record<string, readonly string[]> = {
   '.': [
     'decision',
+    'lifecycle',
     'config',
     'keys',
     'log',
@@ -44,9 +45,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   testing: [...PURE, 'keys', 'store', 'log', 'capture', 'anchor'],
   server: [...PURE, 'keys', 'config', 'store', 'log', 'query', 'export', 'import', 'anchor', 'capture'],
   decision: ['record', 'note', 'keys', 'log', 'query'],
+  lifecycle: ['record', 'log', 'query', 'decision'],
   cli: [
     ...PURE,
     'decision',
+    'lifecycle',
     'keys',
     'config',
     'store',
