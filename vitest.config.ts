@@ -11,7 +11,11 @@ export default defineConfig({
       {
         extends: true,
         resolve: { alias: { '#crypto': source('platform/crypto-node.ts'), '#text': source('platform/text-node.ts') } },
-        test: { name: 'node', include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'] },
+        test: {
+          name: 'node',
+          include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
+          globalSetup: ['packages/indelible/test/postgres/setup.ts'],
+        },
       },
       {
         // The pure half once more, on the cryptography that a browser gets.

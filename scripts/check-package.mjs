@@ -27,6 +27,7 @@ try {
     'indelible',
     'indelible/verify',
     'indelible/store/sqlite',
+    'indelible/store/postgres',
     'indelible/store/memory',
     'indelible/testing',
   ]

@@ -26,18 +26,14 @@ import { isGone, processToken } from '../keys/process.ts'
 import type { Profile } from '../keys/signer.ts'
 import { parseCheckpoint } from '../note/checkpoint.ts'
 import { formatVkey, parseNote } from '../note/signed-note.ts'
-import type { PartRedactor } from '../privacy/policy.ts'
-import type { Mode } from '../record/event.ts'
+import { PrivacyPolicy, type SupportedMode } from '../privacy/policy.ts'
 import type { LogStore } from '../store/store.ts'
 import { createStoreAt, DEFAULT_STORE, openStoreAt } from '../store/stores.ts'
 import { VERSION } from '../version.ts'
 import { auditEntry } from './batch.ts'
 import { recordConfigChange, writeAppliedConfig } from './config-change.ts'
-import { Identities } from './identities.ts'
 import { Log } from './log.ts'
-import { privacyPolicy } from './privacy-home.ts'
 import { Sequencer } from './sequencer.ts'
-import { openVault, openVaultToRead, protectPayloads } from './vault-home.ts'
 
 /** Default home, relative to the working directory. */
 export const DEFAULT_HOME = '.indelible'
@@ -180,9 +176,7 @@ export interface OpenLogOptions {
   /** Accept a home that was copied or restored, and bind it to this place. Make sure that nothing else writes the log. */
   readonly adopt?: boolean
   /** Mode of every part recorded through this handle, whatever the configuration says. */
-  readonly capture?: Mode
-  /** Sees all text that is kept, after the packs of the configuration: a recognizer for names, say. */
-  readonly redactor?: PartRedactor
+  readonly capture?: SupportedMode
   /** Keeps the query index up to date in a thread of its own. Default false: queries bring it up to date when asked. */
   readonly index?: boolean
 }
@@ -202,21 +196,13 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     const message = `keys are of ${keys.origin}, the configuration says ${config.log.origin}`
     throw new IndelibleError('ERR_KEY_MISMATCH', message)
   }
-  const vault = await openVault(home, config)
-  const store = await openStoreAt(config.log.store, { home, origin: config.log.origin }).then(
-    (opened) => protectPayloads(opened, vault, config),
-    (error) => {
-      vault?.close()
-      throw error
-    },
-  )
+  const store = await openStore(home, config)
   let log: Log | null = null
   try {
-    const privacy = privacyPolicy(config, keys, options)
-    const { pseudonyms } = config.privacy
-    const identities = vault && pseudonyms.length > 0 ? new Identities(vault, pseudonyms) : null
+    const rules = options.capture ? { mode: options.capture } : config.privacy
+    const privacy = new PrivacyPolicy(rules, keys.origin, keys.fingerprint)
     const { max_batch: maxBatch, max_pending_bytes: maxPendingBytes } = config.log
-    log = await Log.open({ store, keys, privacy, identities, options: { maxBatch, maxPendingBytes } })
+    log = await Log.open({ store, keys, privacy, options: { maxBatch, maxPendingBytes } })
     noteUncleanShutdown(home, log)
     if (keys.isAdopted) {
       // Bound only once the log says so: a second attempt would not be asked for --adopt any more.
@@ -244,14 +230,13 @@ export function publishVkey(home: string, keys: LogKeys): void {
   chmodSync(path, 0o644)
 }
 
-/** The store that a configuration names. Payloads are opened as far as the vault is at hand; none is sealed. */
-export async function openStore(
+/** The store that a configuration names. */
+export function openStore(
   home: string,
   config: Config,
   options: { readonly readOnly?: boolean } = {},
 ): Promise<LogStore> {
-  const store = await openStoreAt(config.log.store, { home, origin: config.log.origin, ...options })
-  return protectPayloads(store, openVaultToRead(home, config), config)
+  return openStoreAt(config.log.store, { home, origin: config.log.origin, ...options })
 }
 
 export function resolveHome(home?: string): string {

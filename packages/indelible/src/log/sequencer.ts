@@ -63,13 +63,15 @@ export class Sequencer {
   #timer: NodeJS.Timeout | undefined
   /** Whether the log says already that the keys folder cannot be written. */
   #keysFail = false
+  /** How far the clock of a store that all writers share is ahead of this machine's, ms. */
+  #aheadMs = 0
   /** Large batches to write under the lock before one may go ahead. */
   #untilAhead = STEADY_BATCHES
 
   constructor(store: LogStore, keys: LogKeys, options: SequencerOptions = {}) {
     this.#store = store
     this.#keys = keys
-    this.#clock = options.clock ?? Date.now
+    this.#clock = options.clock ?? (() => Date.now() + this.#aheadMs)
     this.#sealer = new Sealer(store, keys, this.#clock)
     this.#maxBatch = options.maxBatch ?? 1000
     this.#maxPendingBytes = options.maxPendingBytes ?? 256 * 1024 * 1024
@@ -268,6 +270,7 @@ export class Sequencer {
     try {
       await this.#store.append(this.#idsOf(groups), async (locked) => {
         sealing = true
+        if (locked.nowMs !== undefined) this.#aheadMs = locked.nowMs - Date.now()
         attempt = await this.#sealer.seal(groups, locked)
         sealing = false
         return attempt.batch

@@ -100,6 +100,8 @@ export interface Locked {
   readonly head: Head | null
   /** Those of the ids asked for that the log has. */
   readonly known: ReadonlyMap<string, StoredId>
+  /** The clock of a store that all writers share, ms since 1970. Left out where each has its own. */
+  readonly nowMs?: number
 }
 
 /** Keeps one log. Methods may be called concurrently, from several processes at once where the back-end allows it. */
@@ -154,6 +156,12 @@ export interface Store {
    * @throws RangeError unless `below` is a multiple of 256, not above the size and not below `minIndex`
    */
   purge(below: number): Promise<void>
+
+  /**
+   * Calls `onGrowth` when the log may have grown, sooner than asking again would tell. A courtesy of some back-ends: notices
+   * may be lost, so whoever must not miss any asks as well, only less often. Returns what ends it.
+   */
+  subscribe?(onGrowth: () => void): () => Promise<void>
 
   close(): Promise<void>
 }

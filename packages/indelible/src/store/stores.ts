@@ -32,6 +32,21 @@ const BACKENDS: Readonly<Record<string, Backend>> = {
       return openSqliteStore(existing(inHome(use, path)), { readOnly: use.readOnly ?? false })
     },
   },
+  ...Object.fromEntries(
+    ['postgres', 'postgresql'].map((scheme) => [
+      scheme,
+      {
+        url: `${scheme}://USER@HOST/DATABASE`,
+        create: async (rest: string, { origin }: StoreUse) =>
+          (await import('./postgres.ts')).openPostgresStore(`${scheme}:${rest}`, { origin, create: true }),
+        open: async (rest: string, { origin, readOnly }: StoreUse) =>
+          (await import('./postgres.ts')).openPostgresStore(`${scheme}:${rest}`, {
+            origin,
+            readOnly: readOnly ?? false,
+          }),
+      },
+    ]),
+  ),
 }
 
 /** URL of the store of a log that says nothing about it. */

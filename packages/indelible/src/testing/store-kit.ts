@@ -98,7 +98,9 @@ export async function readContents(store: LogStore, ids: Iterable<string>): Prom
     for (let index = 0; index < count; index++) {
       tiles.push(inHex({ level, index, root: roots[index]!, hashes: (await store.tile(level, index))! }))
     }
-    assert.equal(await store.tile(level, count), null, `there is no tile ${count} at level ${level}`)
+    const next = await store.tile(level, count)
+    // Unless the log has grown meanwhile.
+    if (next !== null) assert.notEqual((await store.head())?.size, size, `there is no tile ${count} at level ${level}`)
   }
   const beyond = size + 2000
   return {

@@ -478,7 +478,6 @@ class LogVerification {
       statedMacId: this.#statedMacId,
       erased: this.#parts.erased,
       decisions: this.#decisions,
-      sealed: this.#parts.sealed,
       unsettled: this.#unsettled,
     })
   }

