@@ -1,4 +1,10 @@
 /** Tamper-evident audit trail for AI agents and the model lifecycle. What is public, by name, and nothing else. */
+export { currentRun, withinRun } from './capture/context.ts'
+export type { RunOptions } from './capture/members.ts'
+export type { ObserveOptions } from './capture/observe.ts'
+export { Recorder, type RecorderOptions } from './capture/recorder.ts'
+export type { Run } from './capture/run.ts'
+export type { Ack, FailureMode, Sink } from './capture/sink.ts'
 export type { EpochClock } from './chain/epoch.ts'
 export { type Config, loadConfig } from './config/config.ts'
 export type { ApprovalRequest, Credential, PendingApproval, Ruling } from './decision/approvals.ts'
@@ -25,6 +31,7 @@ export {
   openLog,
 } from './log/home.ts'
 export type { Log, LogEntry, ProvenEntry, Receipt, RecordOptions } from './log/log.ts'
+export { type OpenedRecorder, openRecorder } from './log/open-recorder.ts'
 export { type VerifyHomeOptions, verifyHome } from './log/verify-home.ts'
 export type { NoteSigner, VerifierKey } from './note/signed-note.ts'
 export type { EntryFilter } from './query/filter.ts'

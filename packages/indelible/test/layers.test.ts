@@ -35,7 +35,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   keys: ['note', 'chain'],
   config: ['record', 'privacy'],
   store: ['note'],
-  capture: ['record'],
+  capture: ['record', 'keys'],
   anchor: [...PURE, 'keys', 'config', 'store'],
   log: [...PURE, 'keys', 'config', 'store', 'capture', 'anchor'],
   query: [...PURE, 'config', 'store', 'log'],

@@ -10,6 +10,7 @@ import { SUPPORTED_MODES } from '../privacy/policy.ts'
 import { parseJson } from '../record/jcs.ts'
 import { PART_NAME } from '../record/schema.ts'
 import { anchorsSection } from './anchors-section.ts'
+import { captureSection } from './capture-section.ts'
 
 export const configSchema = z.strictObject({
   log: z.strictObject({
@@ -37,6 +38,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   anchors: anchorsSection,
+  capture: captureSection,
 })
 export type Config = z.infer<typeof configSchema>
 

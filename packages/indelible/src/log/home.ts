@@ -31,6 +31,7 @@ import type { LogStore } from '../store/store.ts'
 import { createStoreAt, DEFAULT_STORE, openStoreAt } from '../store/stores.ts'
 import { VERSION } from '../version.ts'
 import { auditEntry } from './batch.ts'
+import { captureOptions, hasSpooled } from './capture-options.ts'
 import { recordConfigChange, writeAppliedConfig } from './config-change.ts'
 import { Log } from './log.ts'
 import { Sequencer } from './sequencer.ts'
@@ -177,6 +178,8 @@ export interface OpenLogOptions {
   readonly adopt?: boolean
   /** Mode of every part recorded through this handle, whatever the configuration says. */
   readonly capture?: SupportedMode
+  /** Runs are recorded only if the configuration or `INDELIBLE_CAPTURE__ENABLED` says so: for an application that embeds us. */
+  readonly embedded?: boolean
   /** Keeps the query index up to date in a thread of its own. Default false: queries bring it up to date when asked. */
   readonly index?: boolean
 }
@@ -202,7 +205,9 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     const rules = options.capture ? { mode: options.capture } : config.privacy
     const privacy = new PrivacyPolicy(rules, keys.origin, keys.fingerprint)
     const { max_batch: maxBatch, max_pending_bytes: maxPendingBytes } = config.log
-    log = await Log.open({ store, keys, privacy, options: { maxBatch, maxPendingBytes } })
+    const places = { home, keys: keysDirectory(home, config), origin: keys.origin }
+    const capture = captureOptions(places, config, privacy, options.embedded ?? false)
+    log = await Log.open({ store, keys, privacy, options: { maxBatch, maxPendingBytes }, capture })
     noteUncleanShutdown(home, log)
     if (keys.isAdopted) {
       // Bound only once the log says so: a second attempt would not be asked for --adopt any more.
@@ -214,6 +219,8 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     publishVkey(home, keys)
     log.onClose(() => publishVkey(home, keys))
     if (options.index) startIndexing(home, log)
+    // What earlier processes could not append, somebody has to: the recorder begins with that.
+    if (hasSpooled(home)) log.recorder.resume()
     return log
   } catch (error) {
     await (log ?? store).close()

@@ -1,6 +1,11 @@
 /** The log as its users see it: record, read, prove, verify. The one place where the stages meet. */
 import { hmacSha256, sha256 } from '#crypto'
 import { concat, toBase64Url, utf8 } from '../bytes.ts'
+import type { RunOptions } from '../capture/members.ts'
+import { type ObserveOptions, observe } from '../capture/observe.ts'
+import { Recorder, type RecorderOptions } from '../capture/recorder.ts'
+import type { Run } from '../capture/run.ts'
+import type { Sink } from '../capture/sink.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { LogKeys } from '../keys/log-keys.ts'
 import { openCheckpoint } from '../note/checkpoint.ts'
@@ -20,6 +25,7 @@ import { sourceNodeReader } from '../tree/source.ts'
 import { formatRotation } from '../verify/key-history.ts'
 import { auditEntry } from './batch.ts'
 import type { ConfigChange } from './config-change.ts'
+import { LogDraft } from './log-draft.ts'
 import { type Clock, type Item, type Place, Sequencer, type SequencerOptions } from './sequencer.ts'
 
 /** The log's promise that an entry is durable and under a signed checkpoint. */
@@ -61,6 +67,8 @@ export interface LogParts {
   readonly keys: LogKeys
   readonly privacy: PrivacyPolicy
   readonly options?: SequencerOptions
+  /** How runs are recorded. Default: failure mode `continue`, without a spool. */
+  readonly capture?: RecorderOptions
 }
 
 export interface RecordOptions {
@@ -74,7 +82,7 @@ export interface RecordOptions {
 
 const NO_DIGEST = new Uint8Array(0)
 
-export class Log {
+export class Log implements Sink<LogDraft, Receipt> {
   readonly origin: string
   readonly #store: LogStore
   readonly #keys: LogKeys
@@ -83,9 +91,11 @@ export class Log {
   readonly #sequencer: Sequencer
   readonly #clock: Clock
   readonly #onClose: (() => void)[] = []
+  readonly #capture: RecorderOptions
+  #recorder: Recorder | null = null
   #closing: Promise<void> | null = null
 
-  private constructor({ store, keys, privacy, options = {} }: LogParts) {
+  private constructor({ store, keys, privacy, options = {}, capture = {} }: LogParts) {
     this.origin = keys.origin
     this.#store = store
     this.#keys = keys
@@ -93,6 +103,7 @@ export class Log {
     this.#privacyMark = sha256(privacy.version).slice(0, 4)
     this.#clock = options.clock ?? Date.now
     this.#sequencer = new Sequencer(store, keys, options)
+    this.#capture = capture
   }
 
   /**
@@ -128,9 +139,40 @@ export class Log {
     return places.map((place, i) => this.#receipt(items[i]!.id, place))
   }
 
-  /** Resolves once everything recorded so far is durable or refused. */
-  flush(): Promise<void> {
-    return this.#sequencer.flush()
+  /** One event after validation and privacy, for {@link append}. Throws as {@link record}. */
+  draft(event: AgentEvent, options: RecordOptions = {}): LogDraft {
+    return new LogDraft(this.#item(event, options))
+  }
+
+  /** Makes drafts durable: all of them, in consecutive entries and in this order, or none. Rejects as {@link record}. */
+  async append(drafts: readonly LogDraft[]): Promise<Receipt[]> {
+    if (drafts.length === 0) return []
+    const places = await this.#sequencer.append(drafts.map(({ item }) => item))
+    return places.map((place, i) => this.#receipt(drafts[i]!.id, place))
+  }
+
+  /** What records runs: with a failure mode, and a spool where there is one. Where {@link record} rejects, it goes on. */
+  get recorder(): Recorder {
+    this.#recorder ??= new Recorder(this, this.#capture)
+    return this.#recorder
+  }
+
+  /** Begins a run of an agent: see {@link Recorder.run}. */
+  run(options: RunOptions): Run
+  run<T>(options: RunOptions, work: (run: Run) => T | Promise<T>): Promise<T>
+  run<T>(options: RunOptions, work?: (run: Run) => T | Promise<T>): Run | Promise<T> {
+    return work ? this.recorder.run(options, work) : this.recorder.run(options)
+  }
+
+  /** Records what goes through a stream of agent events, and passes it on unchanged: see {@link observe}. */
+  observe<T>(stream: AsyncIterable<T>, options?: ObserveOptions<T>): AsyncIterable<T> {
+    return observe(this.recorder, stream, options)
+  }
+
+  /** Resolves once everything recorded so far is durable or refused, and what a run recorded is spooled at least. */
+  async flush(): Promise<void> {
+    await this.#recorder?.flush()
+    await this.#sequencer.flush()
   }
 
   /** The latest signed checkpoint, as a note. `null` for a log without entries. */
@@ -243,6 +285,7 @@ export class Log {
 
   async #close(): Promise<void> {
     try {
+      if (this.#recorder) await this.#recorder.close()
       await this.#sequencer.close()
     } finally {
       try {

@@ -80,6 +80,9 @@ const known = new Set<string>([...EVENT_TYPES, ...AUDIT_TYPES])
 const OPEN_TYPE = /^(step|memory|http|x)\.[a-z0-9_]+(\.[a-z0-9_]+){0,5}$/
 const isType = (type: string) => known.has(type) || (type.length <= 128 && OPEN_TYPE.test(type))
 
+/** Whether an event may have this type; `audit.*` comes from the log alone. */
+export const isAgentEventType = (type: string) => isType(type) && !type.startsWith('audit.')
+
 const wellFormed = (text: string) => text.isWellFormed()
 const string = z.string().min(1).max(MAX_STRING).refine(wellFormed, 'a lone surrogate')
 const amount = z.number().nonnegative().refine(isCarriable, 'an integer beyond 2^53-1')
