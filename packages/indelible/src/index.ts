@@ -23,6 +23,19 @@ export { ERROR_CODES, IndelibleError, type IndelibleErrorCode, isIndelibleError 
 export { createIdentity, loadIdentity } from './keys/identities.ts'
 export type { LogKeys, Remembered } from './keys/log-keys.ts'
 export { type LogPin, Pins } from './keys/pins.ts'
+export { type DatasetHash, hashDataset } from './lifecycle/dataset-hash.ts'
+export {
+  attestDataset,
+  deployModel,
+  promoteModel,
+  recordEvaluation,
+  registerDataset,
+  registerModel,
+  retireModel,
+  startTraining,
+  type TrainingRun,
+} from './lifecycle/lifecycle.ts'
+export { type Lineage, lineageOf } from './lifecycle/lineage.ts'
 export {
   type CreatedLog,
   type CreateLogOptions,

@@ -90,7 +90,7 @@ describe.concurrent('audit.config.changed', () => {
     ]
     const [first, ...more] = await box.changes()
     expect(more).toEqual([])
-    expect((first as { key: string }[]).filter(({ key }) => /^(log|keys|privacy)\./.test(key))).toEqual(all)
+    expect((first as { key: string }[]).filter(({ key }) => /^(log|keys)\.|^privacy\.mode$/.test(key))).toEqual(all)
     // Neither damage nor malice keeps the log from being opened.
     const deep = `${'['.repeat(1000)}${']'.repeat(1000)}`
     for (const text of [

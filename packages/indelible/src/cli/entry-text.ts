@@ -6,7 +6,7 @@ import { formatPairs, inline, paint, printable } from './output.ts'
 /** A part of an entry: what its disclosure says, or that there is none, or that it is not the one committed to. */
 export type ShownPart =
   | { readonly state: 'disclosed'; readonly mode: string; readonly disclosure: PartDisclosure }
-  | { readonly state: 'absent' | 'altered'; readonly mode: string }
+  | { readonly state: 'absent' | 'altered' | 'unreadable'; readonly mode: string }
 
 /** Most lines of one value. */
 const MAX_VALUE_LINES = 60
@@ -27,6 +27,7 @@ export function describeRecord(record: ReadRecord): string {
 
 const STATES = {
   absent: 'not here: erased, or withheld',
+  unreadable: 'unreadable: encrypted, and the vault with its key is not at hand',
   altered: 'altered: it is not what the entry commits to',
 }
 

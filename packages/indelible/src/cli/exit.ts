@@ -30,6 +30,8 @@ const EXIT_CODES: Readonly<Record<IndelibleErrorCode, ExitCode>> = {
   ERR_CLOCK_AHEAD: COULD_NOT_TELL,
   ERR_CLOSED: COULD_NOT_TELL,
   ERR_CONFIG_INVALID: USAGE,
+  ERR_DATASET_CHANGED: COULD_NOT_TELL,
+  ERR_DATASET_INVALID: USAGE,
   ERR_DECISION_INVALID: USAGE,
   ERR_DISCLOSURE_INVALID: FINDINGS,
   ERR_DRIVER_MISSING: USAGE,
@@ -57,6 +59,7 @@ const EXIT_CODES: Readonly<Record<IndelibleErrorCode, ExitCode>> = {
   ERR_KEY_INVALID: COULD_NOT_TELL,
   ERR_KEY_MISMATCH: COULD_NOT_TELL,
   ERR_KEY_PERMISSIONS: COULD_NOT_TELL,
+  ERR_LINEAGE_NOT_FOUND: USAGE,
   ERR_NOTE_INVALID: FINDINGS,
   // None of the keys given signed it: the wrong key looks the same as a signature that was stripped.
   ERR_NOTE_UNVERIFIED: COULD_NOT_TELL,
@@ -79,6 +82,7 @@ const EXIT_CODES: Readonly<Record<IndelibleErrorCode, ExitCode>> = {
   ERR_STORE_UNREACHABLE: COULD_NOT_TELL,
   ERR_STORE_VERSION: COULD_NOT_TELL,
   ERR_TILE_INVALID: FINDINGS,
+  ERR_VAULT_MISSING: COULD_NOT_TELL,
 }
 
 /** Arguments that no command can make sense of. */

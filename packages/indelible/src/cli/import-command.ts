@@ -1,15 +1,16 @@
 /** `indelible import`: what other systems have recorded. */
 import { type Command, Option } from 'commander'
 import type { ImportSummary } from '../import/import.ts'
-import { SUPPORTED_MODES, type SupportedMode } from '../privacy/policy.ts'
+import type { Mode } from '../record/event.ts'
 import { type Context, examples } from './context.ts'
+import { UsageError } from './exit.ts'
 import { Interrupt } from './interrupt.ts'
 import { count, printable } from './output.ts'
 import { Progress } from './progress.ts'
 
 interface ImportCommandOptions {
   readonly from: string
-  readonly capture?: SupportedMode
+  readonly capture?: string
   readonly skipBad?: boolean
   readonly acceptBroken?: boolean
   readonly adopt?: boolean
@@ -23,7 +24,7 @@ export function addImport(program: Command, context: Context): void {
     .description('take over what other systems have recorded; importing a file twice adds nothing')
     .argument('<file...>', 'files, also gzipped')
     .addOption(new Option('--from <format>', 'what they are').choices(FORMATS).makeOptionMandatory())
-    .addOption(new Option('--capture <mode>', 'what is kept of texts').choices([...SUPPORTED_MODES]))
+    .option('--capture <mode>', 'what is kept of texts: none, fingerprint, keys, preview, full')
     .option('--skip-bad', 'leave malformed lines out, and record that as a gap')
     .option('--accept-broken', 'import although the chain of the file itself does not hold')
     .option('--adopt', 'go on with a home that was copied, restored or moved to this host')
@@ -44,8 +45,9 @@ async function importFiles(
 ): Promise<void> {
   const { openLog } = await import('../log/home.ts')
   const { importFile } = await import('../import/import.ts')
+  const mode = capture === undefined ? undefined : await modeNamed(capture)
   const stop = new AbortController()
-  await using log = await openLog({ ...context.homeOption, adopt, ...(capture && { capture }) })
+  await using log = await openLog({ ...context.homeOption, adopt, ...(mode && { capture: mode }) })
   using interrupt = new Interrupt(() => stop.abort())
   for (const file of files) {
     using progress = new Progress('read')
@@ -58,6 +60,14 @@ async function importFiles(
       return
     }
   }
+}
+
+/** A mode by our name or another system's. */
+async function modeNamed(name: string): Promise<Mode> {
+  const { parseMode } = await import('../privacy/modes.ts')
+  const mode = parseMode(name)
+  if (mode === null) throw new UsageError('--capture: expected none, fingerprint, keys, preview or full')
+  return mode
 }
 
 function describe(file: string, summary: ImportSummary): string {

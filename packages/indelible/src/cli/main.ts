@@ -10,6 +10,7 @@ import { addCheckpoint } from './checkpoint.ts'
 import { addCompletion } from './completion.ts'
 import { addConfig } from './config-command.ts'
 import { type CommandModule, Context, examples } from './context.ts'
+import { addDataset } from './dataset.ts'
 import { addDecisions } from './decide.ts'
 import { addDoctor } from './doctor.ts'
 import { describeFailure, type ExitCode, type Failure, OK, USAGE } from './exit.ts'
@@ -19,7 +20,9 @@ import { addImport } from './import-command.ts'
 import { addIndex } from './index-command.ts'
 import { addInit } from './init.ts'
 import { addKeys } from './keys.ts'
+import { addLineage } from './lineage.ts'
 import { addList } from './list.ts'
+import { addModel } from './model.ts'
 import { printable } from './output.ts'
 import { addProve } from './prove.ts'
 import { addRecord } from './record.ts'
@@ -45,6 +48,9 @@ const COMMANDS: readonly CommandModule[] = [
   addCheckpoint,
   addDecisions,
   addWaivers,
+  addDataset,
+  addModel,
+  addLineage,
   addApprovals,
   addIdentity,
   addKeys,

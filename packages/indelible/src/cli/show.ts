@@ -119,11 +119,13 @@ async function readParts(
   disclosures: ReadonlyMap<string, string | null>,
 ): Promise<Map<string, ShownPart>> {
   const { checkDisclosure } = await import('../record/disclosure.ts')
+  const { isSealed } = await import('../record/sealed.ts')
   const shown = new Map<string, ShownPart>()
   for (const [name, { commit, mode }] of Object.entries(parts)) {
     const text = disclosures.get(name) ?? null
     try {
       if (text === null) shown.set(name, { state: 'absent', mode })
+      else if (isSealed(text)) shown.set(name, { state: 'unreadable', mode })
       else
         shown.set(name, { state: 'disclosed', mode, disclosure: checkDisclosure(text, { commit, origin, id, name }) })
     } catch (error) {

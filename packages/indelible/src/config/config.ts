@@ -6,11 +6,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { IndelibleError } from '../errors.ts'
-import { SUPPORTED_MODES } from '../privacy/policy.ts'
 import { parseJson } from '../record/jcs.ts'
-import { PART_NAME } from '../record/schema.ts'
 import { anchorsSection } from './anchors-section.ts'
 import { captureSection } from './capture-section.ts'
+import { privacySection } from './privacy-section.ts'
 
 export const configSchema = z.strictObject({
   log: z.strictObject({
@@ -31,12 +30,7 @@ export const configSchema = z.strictObject({
       host: z.string().optional(),
     })
     .prefault({}),
-  privacy: z
-    .strictObject({
-      mode: z.enum(SUPPORTED_MODES).default('fingerprint'),
-      parts: z.record(z.string().regex(PART_NAME), z.enum(SUPPORTED_MODES)).default({}),
-    })
-    .prefault({}),
+  privacy: privacySection,
   anchors: anchorsSection,
   capture: captureSection,
 })
@@ -152,10 +146,10 @@ function keySchema(key: string): z.ZodType | undefined {
   return shape && name !== undefined && Object.hasOwn(shape, name) ? shape[name] : undefined
 }
 
-/** Whether `key` holds values by names of the user's choice. */
+/** Whether `key` holds values by name, be the names the user's choice or ours. */
 export function isMapKey(key: string): boolean {
   const schema = keySchema(key)
-  return schema !== undefined && bare(schema) instanceof z.ZodRecord
+  return schema !== undefined && (bare(schema) instanceof z.ZodRecord || bare(schema) instanceof z.ZodObject)
 }
 
 function isString(schema: z.ZodType | undefined): boolean {

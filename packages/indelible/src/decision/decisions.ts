@@ -12,13 +12,16 @@ export interface DecisionSink {
 }
 
 const MISSING = 'missing or blank'
-const text = (max: number) =>
-  z
+
+/** A text that says something. */
+export function requiredText(max: number): z.ZodString {
+  return z
     .string(MISSING)
     .max(max)
     .refine((given) => given.trim() !== '', MISSING)
-const said = text(65_536)
-const name = text(256)
+}
+const said = requiredText(65_536)
+const name = requiredText(256)
 
 const scope = {
   /** Who decides: a name that the organisation knows, never invented. */
@@ -81,7 +84,7 @@ export interface DecisionOptions {
  * @throws IndelibleError `ERR_DECISION_INVALID` naming the member, and as `Log.record`; nothing was written
  */
 export function recordApproval(log: DecisionSink, input: ApprovalInput, options?: DecisionOptions): Promise<Receipt> {
-  const parsed = parse(approvalInput, input)
+  const parsed = parseInput(approvalInput, input)
   const { rationale, decision } = parsed
   return recordDecision(log, 'decision.approval', { ...parsed, outcome: decision }, { rationale }, options)
 }
@@ -91,7 +94,7 @@ export function recordApproval(log: DecisionSink, input: ApprovalInput, options?
  * @throws IndelibleError `ERR_DECISION_INVALID`, and as `Log.record`; nothing was written
  */
 export function recordWaiver(log: DecisionSink, input: WaiverInput, options?: DecisionOptions): Promise<Receipt> {
-  const parsed = parse(waiverInput, input)
+  const parsed = parseInput(waiverInput, input)
   const { rationale, timeBoundUntil, noEnd } = parsed
   if (timeBoundUntil === undefined && !noEnd) throw invalid('a waiver ends: give the time, or say that it has no end')
   if (timeBoundUntil !== undefined && noEnd) throw invalid('the waiver has an end, and is said to have none')
@@ -107,7 +110,7 @@ export function recordAttestation(
   input: AttestationInput,
   options?: DecisionOptions,
 ): Promise<Receipt> {
-  const parsed = parse(attestationInput, input)
+  const parsed = parseInput(attestationInput, input)
   const { statement } = parsed
   return recordDecision(log, 'decision.attestation', { ...parsed, outcome: 'success' }, { statement }, options)
 }
@@ -168,7 +171,8 @@ function timeOf(text: string): string {
   return time
 }
 
-function parse<T extends z.ZodType>(schema: T, input: unknown): z.output<T> {
+/** @throws IndelibleError `ERR_DECISION_INVALID` with path and expectation, never what was given */
+export function parseInput<T extends z.ZodType>(schema: T, input: unknown): z.output<T> {
   const parsed = schema.safeParse(input)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues

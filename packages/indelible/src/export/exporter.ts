@@ -5,6 +5,7 @@ import type { QueryEngine, QueryHit } from '../query/query.ts'
 import { checkDisclosure } from '../record/disclosure.ts'
 import type { ReadRecord } from '../record/entry.ts'
 import { PART_NAME } from '../record/schema.ts'
+import { isSealed } from '../record/sealed.ts'
 import type { LogStore } from '../store/store.ts'
 
 export interface ExportSource {
@@ -124,7 +125,8 @@ export class ExportedEntries {
 
 /**
  * The disclosure of a part that the entry commits to, checked; `null` if it is gone from the log.
- * @throws IndelibleError `ERR_DISCLOSURE_INVALID` if the store has another one: an export must not pass that on
+ * @throws IndelibleError `ERR_DISCLOSURE_INVALID` if the store has another one: an export must not pass that on;
+ * `ERR_VAULT_MISSING` if it is encrypted under a key that is not at hand
  */
 export async function readDisclosure(
   { store, origin }: Pick<ExportSource, 'store' | 'origin'>,
@@ -134,6 +136,10 @@ export async function readDisclosure(
 ): Promise<string | null> {
   const disclosure = await store.payload(index, name)
   if (disclosure === null) return null
+  if (isSealed(disclosure)) {
+    const message = `entry ${index}: part ${name} is encrypted, and the vault with its key is not at hand`
+    throw new IndelibleError('ERR_VAULT_MISSING', message)
+  }
   try {
     checkDisclosure(disclosure, { commit: parts![name]!.commit, origin, id, name })
   } catch (cause) {

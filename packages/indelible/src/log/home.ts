@@ -26,15 +26,19 @@ import { isGone, processToken } from '../keys/process.ts'
 import type { Profile } from '../keys/signer.ts'
 import { parseCheckpoint } from '../note/checkpoint.ts'
 import { formatVkey, parseNote } from '../note/signed-note.ts'
-import { PrivacyPolicy, type SupportedMode } from '../privacy/policy.ts'
+import type { PartRedactor } from '../privacy/policy.ts'
+import type { Mode } from '../record/event.ts'
 import type { LogStore } from '../store/store.ts'
 import { createStoreAt, DEFAULT_STORE, openStoreAt } from '../store/stores.ts'
 import { VERSION } from '../version.ts'
 import { auditEntry } from './batch.ts'
 import { captureOptions, hasSpooled } from './capture-options.ts'
 import { recordConfigChange, writeAppliedConfig } from './config-change.ts'
+import { Identities } from './identities.ts'
 import { Log } from './log.ts'
+import { privacyPolicy } from './privacy-home.ts'
 import { Sequencer } from './sequencer.ts'
+import { openVault, openVaultToRead, protectPayloads } from './vault-home.ts'
 
 /** Default home, relative to the working directory. */
 export const DEFAULT_HOME = '.indelible'
@@ -177,9 +181,11 @@ export interface OpenLogOptions {
   /** Accept a home that was copied or restored, and bind it to this place. Make sure that nothing else writes the log. */
   readonly adopt?: boolean
   /** Mode of every part recorded through this handle, whatever the configuration says. */
-  readonly capture?: SupportedMode
+  readonly capture?: Mode
   /** Runs are recorded only if the configuration or `INDELIBLE_CAPTURE__ENABLED` says so: for an application that embeds us. */
   readonly embedded?: boolean
+  /** Sees all text that is kept, after the packs of the configuration: a recognizer for names, say. */
+  readonly redactor?: PartRedactor
   /** Keeps the query index up to date in a thread of its own. Default false: queries bring it up to date when asked. */
   readonly index?: boolean
 }
@@ -199,15 +205,23 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     const message = `keys are of ${keys.origin}, the configuration says ${config.log.origin}`
     throw new IndelibleError('ERR_KEY_MISMATCH', message)
   }
-  const store = await openStore(home, config)
+  const vault = await openVault(home, config)
+  const store = await openStoreAt(config.log.store, { home, origin: config.log.origin }).then(
+    (opened) => protectPayloads(opened, vault, config),
+    (error) => {
+      vault?.close()
+      throw error
+    },
+  )
   let log: Log | null = null
   try {
-    const rules = options.capture ? { mode: options.capture } : config.privacy
-    const privacy = new PrivacyPolicy(rules, keys.origin, keys.fingerprint)
+    const privacy = privacyPolicy(config, keys, options)
+    const { pseudonyms } = config.privacy
+    const identities = vault && pseudonyms.length > 0 ? new Identities(vault, pseudonyms) : null
     const { max_batch: maxBatch, max_pending_bytes: maxPendingBytes } = config.log
     const places = { home, keys: keysDirectory(home, config), origin: keys.origin }
     const capture = captureOptions(places, config, privacy, options.embedded ?? false)
-    log = await Log.open({ store, keys, privacy, options: { maxBatch, maxPendingBytes }, capture })
+    log = await Log.open({ store, keys, privacy, identities, options: { maxBatch, maxPendingBytes }, capture })
     noteUncleanShutdown(home, log)
     if (keys.isAdopted) {
       // Bound only once the log says so: a second attempt would not be asked for --adopt any more.
@@ -237,13 +251,14 @@ export function publishVkey(home: string, keys: LogKeys): void {
   chmodSync(path, 0o644)
 }
 
-/** The store that a configuration names. */
-export function openStore(
+/** The store that a configuration names. Payloads are opened as far as the vault is at hand; none is sealed. */
+export async function openStore(
   home: string,
   config: Config,
   options: { readonly readOnly?: boolean } = {},
 ): Promise<LogStore> {
-  return openStoreAt(config.log.store, { home, origin: config.log.origin, ...options })
+  const store = await openStoreAt(config.log.store, { home, origin: config.log.origin, ...options })
+  return protectPayloads(store, openVaultToRead(home, config), config)
 }
 
 export function resolveHome(home?: string): string {

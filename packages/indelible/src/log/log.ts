@@ -11,9 +11,10 @@ import type { LogKeys } from '../keys/log-keys.ts'
 import { openCheckpoint } from '../note/checkpoint.ts'
 import { formatSignatureLine, formatVkey, type SyncNoteSigner, signNote } from '../note/signed-note.ts'
 import { formatTlogProof } from '../note/tlog-proof.ts'
+import { redactMembers } from '../privacy/members.ts'
 import type { KeptPart, PrivacyPolicy } from '../privacy/policy.ts'
 import { draftEntry, parseEntry, type ReadRecord } from '../record/entry.ts'
-import { type Assurance, prepareEvent } from '../record/event.ts'
+import { type Assurance, type PreparedEvent, prepareEvent } from '../record/event.ts'
 import { newId } from '../record/id.ts'
 import { type AgentEvent, type AuditRecord, type AuditType, ENTRY_SCHEMA } from '../record/schema.ts'
 import { decisionStatement } from '../record/statement.ts'
@@ -25,8 +26,10 @@ import { sourceNodeReader } from '../tree/source.ts'
 import { formatRotation } from '../verify/key-history.ts'
 import { auditEntry } from './batch.ts'
 import type { ConfigChange } from './config-change.ts'
+import type { Identities } from './identities.ts'
 import { LogDraft } from './log-draft.ts'
 import { type Clock, type Item, type Place, Sequencer, type SequencerOptions } from './sequencer.ts'
+import { WithheldParts } from './withheld.ts'
 
 /** The log's promise that an entry is durable and under a signed checkpoint. */
 export interface Receipt {
@@ -66,6 +69,8 @@ export interface LogParts {
   readonly store: LogStore
   readonly keys: LogKeys
   readonly privacy: PrivacyPolicy
+  /** Where persons are recorded under pseudonyms. */
+  readonly identities?: Identities | null
   readonly options?: SequencerOptions
   /** How runs are recorded. Default: failure mode `continue`, without a spool. */
   readonly capture?: RecorderOptions
@@ -80,6 +85,17 @@ export interface RecordOptions {
   readonly sign?: SyncNoteSigner
 }
 
+/** An event of which the redactor has seen everything. */
+interface Settled {
+  readonly id: string
+  readonly time: string
+  readonly members: PreparedEvent['members']
+  readonly isTimed: boolean
+  readonly kept: readonly KeptPart[]
+  readonly subjects: readonly string[]
+  readonly sign: SyncNoteSigner | undefined
+}
+
 const NO_DIGEST = new Uint8Array(0)
 
 export class Log implements Sink<LogDraft, Receipt> {
@@ -90,16 +106,20 @@ export class Log implements Sink<LogDraft, Receipt> {
   readonly #privacyMark: Uint8Array
   readonly #sequencer: Sequencer
   readonly #clock: Clock
+  readonly #identities: Identities | null
+  readonly #withheld = new WithheldParts((parts) => this.notice('redactor_failed', { parts }))
+  readonly #redacting = new Set<Promise<unknown>>()
   readonly #onClose: (() => void)[] = []
   readonly #capture: RecorderOptions
   #recorder: Recorder | null = null
   #closing: Promise<void> | null = null
 
-  private constructor({ store, keys, privacy, options = {}, capture = {} }: LogParts) {
+  private constructor({ store, keys, privacy, identities = null, options = {}, capture = {} }: LogParts) {
     this.origin = keys.origin
     this.#store = store
     this.#keys = keys
     this.#privacy = privacy
+    this.#identities = identities
     this.#privacyMark = sha256(privacy.version).slice(0, 4)
     this.#clock = options.clock ?? Date.now
     this.#sequencer = new Sequencer(store, keys, options)
@@ -126,22 +146,39 @@ export class Log implements Sink<LogDraft, Receipt> {
    * `ERR_ROLLED_BACK`, `ERR_CLOSED`, `ERR_STORE_…`
    */
   async record(event: AgentEvent, options: RecordOptions = {}): Promise<Receipt> {
-    const item = this.#item(event, options)
+    const made = this.#item(event, options)
+    const item = 'then' in made ? await this.#awaited(made) : made
     const [place] = await this.#sequencer.append([item])
     return this.#receipt(item.id, place!)
   }
 
   /** Records events together: all of them, in consecutive entries and in this order, or none. Throws as {@link record}. */
   async recordMany(events: readonly AgentEvent[], options: RecordOptions = {}): Promise<Receipt[]> {
-    const items = events.map((event) => this.#item(event, options))
-    if (items.length === 0) return []
+    const made = events.map((event) => {
+      const item = this.#item(event, options)
+      // Should a later one be refused at once, nobody asks for this one any more.
+      if ('then' in item) item.catch(() => {})
+      return item
+    })
+    if (made.length === 0) return []
+    const isMade = made.every((item) => !('then' in item))
+    const items = isMade ? (made as Item[]) : await this.#awaited(Promise.all(made))
     const places = await this.#sequencer.append(items)
     return places.map((place, i) => this.#receipt(items[i]!.id, place))
   }
 
-  /** One event after validation and privacy, for {@link append}. Throws as {@link record}. */
+  /**
+   * One event after validation and privacy, for {@link append}. Throws as {@link record}.
+   * @throws IndelibleError `ERR_CONFIG_INVALID` with a redactor that answers later
+   */
   draft(event: AgentEvent, options: RecordOptions = {}): LogDraft {
-    return new LogDraft(this.#item(event, options))
+    const item = this.#item(event, options)
+    if ('then' in item) {
+      item.catch(() => {})
+      // Whoever records a run goes on at once, and what is not redacted yet must not wait in memory or in a spool.
+      throw new IndelibleError('ERR_CONFIG_INVALID', 'a redactor that answers later can only be used with record')
+    }
+    return new LogDraft(item)
   }
 
   /** Makes drafts durable: all of them, in consecutive entries and in this order, or none. Rejects as {@link record}. */
@@ -172,7 +209,13 @@ export class Log implements Sink<LogDraft, Receipt> {
   /** Resolves once everything recorded so far is durable or refused, and what a run recorded is spooled at least. */
   async flush(): Promise<void> {
     await this.#recorder?.flush()
+    if (this.#redacting.size > 0) await Promise.allSettled(this.#redacting)
     await this.#sequencer.flush()
+  }
+
+  /** Parts recorded through this handle that nothing was kept of because the redactor failed. */
+  get withheldParts(): number {
+    return this.#withheld.total
   }
 
   /** The latest signed checkpoint, as a note. `null` for a log without entries. */
@@ -286,6 +329,8 @@ export class Log implements Sink<LogDraft, Receipt> {
   async #close(): Promise<void> {
     try {
       if (this.#recorder) await this.#recorder.close()
+      if (this.#redacting.size > 0) await Promise.allSettled(this.#redacting)
+      this.#withheld.stateRest()
       await this.#sequencer.close()
     } finally {
       try {
@@ -298,6 +343,12 @@ export class Log implements Sink<LogDraft, Receipt> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** What the redactor still has: whoever flushes or closes waits for it as well. */
+  #awaited<T>(work: Promise<T>): Promise<T> {
+    this.#redacting.add(work)
+    return work.finally(() => this.#redacting.delete(work))
   }
 
   async #mayHave(id: string): Promise<boolean> {
@@ -329,27 +380,48 @@ export class Log implements Sink<LogDraft, Receipt> {
     )
   }
 
-  #item(event: AgentEvent, { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions): Item {
-    const { members, parts, subjects } = prepareEvent(event, assurance)
+  /** A promise if the redactor gives one: only this event waits for it, and the order of others is unaffected. */
+  #item(event: AgentEvent, { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions): Item | Promise<Item> {
+    const prepared = prepareEvent(event, assurance)
+    // Who signs a decision stands in the register of people: a token would be nobody's there.
+    const { members, parts, subjects } = (!sign && this.#identities?.pseudonymize(prepared)) || prepared
     const nowMs = this.#clock()
-    const { id = newId(nowMs), time = formatTime(nowMs), ...rest } = members
-    const kept = [...parts].map(([name, part]) => this.#privacy.keep(id, name, part))
-    const record = { ...rest, schema: ENTRY_SCHEMA, id, time } as Omit<AuditRecord, 'observed'>
+    const id = members.id ?? newId(nowMs)
+    const time = members.time ?? formatTime(nowMs)
+    const isTimed = members.time !== undefined && !isTimeFilledIn?.(event)
+    const redacted = this.#privacy.redactor && redactMembers(members, this.#privacy.redactor)
+    let isPending = redacted !== null
+    const kept: (KeptPart | Promise<KeptPart>)[] = []
+    for (const [name, part] of parts) {
+      const one = this.#privacy.keep(id, name, part, members)
+      if ('then' in one) isPending = true
+      kept.push(one)
+    }
+    const finish = (settled: readonly KeptPart[]) =>
+      this.#finish({ id, time, members, isTimed, kept: settled, subjects, sign })
+    if (!isPending) return finish(kept as KeptPart[])
+    return Promise.all([Promise.all(kept), redacted]).then(([settled]) => finish(settled))
+  }
+
+  #finish({ id, time, members, isTimed, kept, subjects, sign }: Settled): Item {
+    const record = { ...members, schema: ENTRY_SCHEMA, id, time } as Omit<AuditRecord, 'observed'>
     if (kept.length > 0)
       record.parts = Object.fromEntries(kept.map(({ name, commit, mode }) => [name, { commit, mode }]))
     if (sign) this.#sign(record, sign)
-    const { draft, stable } = draftEntry(record, {
-      time: members.time !== undefined && !isTimeFilledIn?.(event),
-    })
+    const { draft, stable } = draftEntry(record, { time: isTimed })
+    const withheld = kept.reduce((count, part) => count + (part.withheld ? 1 : 0), 0)
+    if (withheld > 0) this.#withheld.add(withheld)
     const idGiven = members.id !== undefined
+    // Nobody can rightly hand in again an id that the log has made: an empty digest equals no other. And one without the
+    // part that the redactor failed on says nothing of the event.
+    const digest = idGiven ? (withheld > 0 ? null : this.#digest(stable, kept)) : NO_DIGEST
     return {
       id,
       idGiven,
       draft,
       payloads: kept.map(({ name, disclosure }) => ({ name, disclosure })),
       subjects,
-      // Nobody can rightly hand in again an id that the log has made: an empty digest equals no other.
-      digest: idGiven ? this.#digest(stable, kept) : NO_DIGEST,
+      digest,
     }
   }
 

@@ -3,24 +3,39 @@
  *
  * No text escapes it: an error's message, a policy's reason and a guardrail's detail are parts like any other.
  */
-import { hmacSha256, type MacKey } from '#crypto'
+import { hmacSha256, type MacKey, sha256 } from '#crypto'
 import { toBase64Url } from '../bytes.ts'
-import { IndelibleError } from '../errors.ts'
+import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { carry } from '../record/carry.ts'
 import { checkDisclosure, commitTo, disclose, type PartMeta, utf8Length } from '../record/disclosure.ts'
 import type { Mode, PartInput } from '../record/event.ts'
-import { canonicalize } from '../record/jcs.ts'
+import { canonicalize, type Json } from '../record/jcs.ts'
 import { MODES } from '../record/schema.ts'
+import { clientMeta, otherMeta } from './client-meta.ts'
+import { DEFAULT_PREVIEW_CHARS, keysOf, previewOf, shapeOf } from './modes.ts'
+import { type Decision, type ModeRules, RuleSet, type RuleSubject } from './rules.ts'
 
-/** Modes that this version can apply. `keys` and `preview` are known to the format and to readers. */
-export const SUPPORTED_MODES = ['none', 'fingerprint', 'full'] as const satisfies readonly Mode[]
-export type SupportedMode = (typeof SUPPORTED_MODES)[number]
+/** Replaces what must not be kept in a value. */
+export interface PartRedactor {
+  /** Names what it replaces: two of one version leave the same of the same value. */
+  readonly version: string
+  /** What is left of a carried value, and how often each kind of thing was replaced. `failed`: nothing may be kept. */
+  redact(value: Json): RedactedValue | Promise<RedactedValue>
+}
 
-export interface PrivacyRules {
-  /** Mode of every part that `parts` does not name. */
-  readonly mode: SupportedMode
-  /** Modes by part name. */
-  readonly parts?: Readonly<Record<string, SupportedMode>>
+export interface RedactedValue {
+  readonly value: Json
+  readonly counts: Readonly<Record<string, number>>
+  readonly failed?: unknown
+}
+
+export interface PrivacyRules extends ModeRules {
+  /** Whether lengths of values stand in their meta. Default true. */
+  readonly lengths?: boolean | undefined
+  /** `sha256` is for those who must compare with other systems: anybody can try out values against it. Default the keyed one. */
+  readonly fingerprint?: 'hmac-sha256' | 'sha256' | undefined
+  /** Longest preview, in characters. Default 120. */
+  readonly previewChars?: number | undefined
 }
 
 export const DEFAULT_PRIVACY: PrivacyRules = { mode: 'fingerprint' }
@@ -33,61 +48,192 @@ export interface KeptPart {
   readonly disclosure: string
   /** What the policy left, without the salt: equal for a retry of the same event. */
   readonly stable: string
+  /** The redactor failed, and so nothing was kept. */
+  readonly withheld?: true
 }
+
+/** `meta.withheld` of a part that nothing was kept of, though the rules would have kept more. */
+export const REDACTOR_FAILED = 'redactor_failed'
 
 /** Applies privacy rules for one log. */
 export class PrivacyPolicy {
-  readonly #rules: PrivacyRules
+  readonly #rules: RuleSet
+  readonly #stated: PrivacyRules
   readonly #origin: string
   readonly #key: MacKey
+  readonly #redactor: PartRedactor | null
+  readonly #previewChars: number
+  readonly #lengths: boolean
 
-  /** @param fingerprintKey the deployment's; equal values correlate under one key, outsiders cannot guess them */
-  constructor(rules: PrivacyRules, origin: string, fingerprintKey: MacKey) {
-    this.#rules = rules
+  /**
+   * @param fingerprintKey the deployment's; equal values correlate under one key, outsiders cannot guess them
+   * @param redactor for all text that is kept. Without one, it is kept as it is
+   */
+  constructor(rules: PrivacyRules, origin: string, fingerprintKey: MacKey, redactor: PartRedactor | null = null) {
+    this.#rules = new RuleSet(rules)
+    this.#stated = rules
     this.#origin = origin
     this.#key = fingerprintKey
+    this.#redactor = redactor
+    this.#previewChars = rules.previewChars ?? DEFAULT_PREVIEW_CHARS
+    this.#lengths = rules.lengths ?? true
   }
 
   /** Names the rules in force: two policies of one version leave the same of the same event. */
   get version(): string {
-    return canonicalize({ mode: this.#rules.mode, parts: { ...this.#rules.parts } })
+    const { mode, parts, rules = [], lengths = true, fingerprint = 'hmac-sha256' } = this.#stated
+    return canonicalize({
+      mode,
+      parts: { ...parts },
+      ...(rules.length > 0 && {
+        rules: rules.map((rule) => Object.fromEntries(Object.entries(rule).filter(([, value]) => value !== undefined))),
+      }),
+      ...(!lengths && { lengths }),
+      ...(fingerprint !== 'hmac-sha256' && { fingerprint }),
+      ...(this.#previewChars !== DEFAULT_PREVIEW_CHARS && { preview: this.#previewChars }),
+      ...(this.#redactor && { redactor: this.#redactor.version }),
+    })
+  }
+
+  /** The redactor for text that is kept. */
+  get redactor(): PartRedactor | null {
+    return this.#redactor
+  }
+
+  /** Which mode part `name` of such an event gets, and by which rule. */
+  decide(subject: RuleSubject, name: string): Decision {
+    return this.#rules.decide(subject, name)
   }
 
   /**
-   * What is kept of part `name` of entry `id`. Never throws for a raw value, whatever it is.
+   * What is kept of part `name` of entry `id`. Never fails for a raw value, whatever it is; a promise if the redactor gives
+   * one.
    * @throws IndelibleError `ERR_DISCLOSURE_INVALID` if a client's own disclosure belongs to another log, entry or part
    */
-  keep(id: string, name: string, part: PartInput): KeptPart {
-    const mode = this.#mode(name)
+  keep(id: string, name: string, part: PartInput, subject: RuleSubject = {}): KeptPart | Promise<KeptPart> {
+    const mode = this.#rules.mode(subject, name)
     if ('disclosure' in part) return this.#keepDisclosed(id, name, part, mode)
-    const { value, clipped } = mode === 'none' ? { value: null, clipped: false } : carry(part.value)
+    if (mode === 'none') return this.#kept(id, name, mode, 'null', {})
+    const { value, clipped } = carry(part.value)
     const text = canonicalize(value)
-    const meta: PartMeta = mode === 'none' ? {} : { bytes: utf8Length(text), fingerprint: this.fingerprint(text) }
-    return this.#kept(id, name, mode, mode === 'full' ? text : 'null', clipped ? { ...meta, clipped } : meta)
+    const meta: PartMeta = {
+      ...(this.#lengths && { bytes: utf8Length(text) }),
+      ...(clipped && { clipped }),
+      fingerprint: this.fingerprint(text),
+    }
+    if (mode === 'fingerprint') return this.#kept(id, name, mode, 'null', meta)
+    return this.#finish(id, name, mode, meta, () => this.#reduce(mode, value), value, text)
   }
 
-  /** `hmac-sha256:…` of canonical JSON. */
+  /** `hmac-sha256:…` of canonical JSON; `sha256:…` where the rules say so. */
   fingerprint(canonical: string): string {
+    if (this.#stated.fingerprint === 'sha256') return `sha256:${toBase64Url(sha256(canonical))}`
     return `hmac-sha256:${toBase64Url(hmacSha256(this.#key, canonical))}`
   }
 
   /** A client may have withheld more than we would; what it withheld less, we withhold. */
-  #keepDisclosed(id: string, name: string, part: { disclosure: string; mode: Mode }, ours: SupportedMode): KeptPart {
+  #keepDisclosed(
+    id: string,
+    name: string,
+    part: { readonly disclosure: string; readonly mode: Mode },
+    ours: Mode,
+  ): KeptPart | Promise<KeptPart> {
     const commit = commitTo(part.disclosure)
     const { value, meta } = checkDisclosure(part.disclosure, { commit, origin: this.#origin, id, name })
     if (value !== null && isWithheld(part.mode)) {
       throw new IndelibleError('ERR_DISCLOSURE_INVALID', `part ${name} says ${part.mode} and holds a value`)
     }
     const mode = MODES.indexOf(part.mode) < MODES.indexOf(ours) ? part.mode : ours
-    if (isWithheld(mode)) {
-      // Meta is the client's as well, and could say what the value does not.
-      const allowed = mode === 'none' ? {} : withheldMeta(meta)
-      if (mode !== part.mode || canonicalize(allowed) !== canonicalize(meta)) {
-        return this.#kept(id, name, mode, 'null', allowed)
+    // Meta is the client's as well, and could say what the value does not.
+    const rules = { lengths: this.#lengths, allowsPlain: this.#stated.fingerprint === 'sha256' }
+    const allowed = mode === 'none' ? clientMeta(meta, 'none', rules) : clientMeta(meta, 'kept', rules)
+    const same = (left: PartMeta, kept: Json): KeptPart | null => {
+      if (mode !== part.mode || canonicalize(left) !== canonicalize(meta)) return null
+      if (canonicalize(kept) !== canonicalize(value)) return null
+      return { name, mode, commit, disclosure: part.disclosure, stable: canonicalize([name, mode, value, meta]) }
+    }
+    if (isWithheld(mode)) return same(allowed, null) ?? this.#kept(id, name, mode, 'null', allowed)
+    // Where we would keep all, whatever the client left is only redacted: it may have left less, and cannot prove how.
+    const others = ours === 'full' ? otherMeta(meta) : {}
+    const hasOthers = Object.keys(others).length > 0
+    const reduce = () => {
+      if (ours !== 'full') return this.#reduce(mode, value)
+      return this.#redact(hasOthers ? [value, others as Json] : value)
+    }
+    const settle = (left: RedactedValue): KeptPart => {
+      if (left.failed) return this.#withheld(id, name)
+      const [kept, more] = hasOthers ? (left.value as readonly [Json, PartMeta]) : [left.value, {}]
+      const full = { ...more, ...allowed, ...countsMeta(allowed, left.counts) }
+      return same(full, kept) ?? this.#kept(id, name, mode, canonicalize(kept), full)
+    }
+    return this.#attempt(id, name, reduce, settle)
+  }
+
+  #finish(
+    id: string,
+    name: string,
+    mode: Mode,
+    meta: PartMeta,
+    reduce: () => RedactedValue | Promise<RedactedValue>,
+    value: Json,
+    text: string,
+  ): KeptPart | Promise<KeptPart> {
+    return this.#attempt(id, name, reduce, (left) => {
+      if (left.failed) return this.#withheld(id, name)
+      const kept = left.value === value ? text : canonicalize(left.value)
+      return this.#kept(id, name, mode, kept, { ...meta, ...countsMeta(meta, left.counts) })
+    })
+  }
+
+  /** A redactor that fails keeps the event and withholds the part, never the other way round. */
+  #attempt(
+    id: string,
+    name: string,
+    reduce: () => RedactedValue | Promise<RedactedValue>,
+    settle: (left: RedactedValue) => KeptPart,
+  ): KeptPart | Promise<KeptPart> {
+    const attempt = (left: RedactedValue): KeptPart => {
+      try {
+        return settle(left)
+      } catch (error) {
+        if (isIndelibleError(error, 'ERR_DISCLOSURE_INVALID')) throw error
+        return this.#withheld(id, name)
       }
     }
-    const stable = canonicalize([name, mode, value, meta])
-    return { name, mode, commit, disclosure: part.disclosure, stable }
+    let left: RedactedValue | Promise<RedactedValue>
+    try {
+      left = reduce()
+    } catch {
+      return this.#withheld(id, name)
+    }
+    if (!isPromise(left)) return attempt(left)
+    return left.then(attempt, () => this.#withheld(id, name))
+  }
+
+  /** What a mode that keeps some text leaves of a carried value. */
+  #reduce(mode: Mode, value: Json): RedactedValue | Promise<RedactedValue> {
+    if (mode === 'keys') return this.#shape(value)
+    return after(this.#redact(value), (left) =>
+      mode === 'full' || left.failed ? left : { ...left, value: previewOf(left.value, this.#previewChars) },
+    )
+  }
+
+  #shape(value: Json): RedactedValue | Promise<RedactedValue> {
+    const names = keysOf(value)
+    const keys = [...names.keys()]
+    return after(this.#redact([...names.values()]), ({ value: redacted, counts, failed }) => {
+      if (failed || !isTexts(redacted, keys.length)) return { value: null, counts, failed: failed ?? true }
+      const renamed = new Map(keys.map((key, i) => [key, redacted[i]!]))
+      return { value: shapeOf(value, (key) => renamed.get(key) ?? key), counts }
+    })
+  }
+
+  #redact(value: Json): RedactedValue | Promise<RedactedValue> {
+    return this.#redactor ? this.#redactor.redact(value) : { value, counts: {} }
+  }
+
+  #withheld(id: string, name: string): KeptPart {
+    return { ...this.#kept(id, name, 'none', 'null', { withheld: REDACTOR_FAILED }), withheld: true }
   }
 
   #kept(id: string, name: string, mode: Mode, value: string, meta: PartMeta): KeptPart {
@@ -95,24 +241,30 @@ export class PrivacyPolicy {
     const { disclosure, commit } = disclose({ origin: this.#origin, id, name, value, meta: metaText })
     return { name, mode, commit, disclosure, stable: `["${name}","${mode}",${value},${metaText}]` }
   }
-
-  #mode(name: string): SupportedMode {
-    const { mode, parts } = this.#rules
-    return parts && Object.hasOwn(parts, name) ? parts[name]! : mode
-  }
 }
 
 function isWithheld(mode: Mode): boolean {
   return mode === 'none' || mode === 'fingerprint'
 }
 
-const FINGERPRINT = /^hmac-sha256:[A-Za-z0-9_-]{43}$/
+function isTexts(value: Json, length: number): value is readonly string[] {
+  return Array.isArray(value) && value.length === length && value.every((text) => typeof text === 'string')
+}
 
-/** The facts about a withheld value that do not give it away. */
-function withheldMeta({ bytes, clipped, fingerprint }: PartMeta): PartMeta {
-  return {
-    ...(Number.isSafeInteger(bytes) && { bytes }),
-    ...(clipped === true && { clipped }),
-    ...(typeof fingerprint === 'string' && FINGERPRINT.test(fingerprint) && { fingerprint }),
-  }
+/** `redacted`: how often each kind of thing was replaced, by us and by whoever redacted before us. */
+function countsMeta(before: PartMeta, counts: Readonly<Record<string, number>>): PartMeta {
+  const kinds = Object.keys(counts)
+  if (kinds.length === 0) return {}
+  const sum = new Map(Object.entries((before.redacted ?? {}) as Record<string, number>))
+  for (const kind of kinds) sum.set(kind, (sum.get(kind) ?? 0) + counts[kind]!)
+  return { redacted: Object.fromEntries(sum) }
+}
+
+function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+  return typeof (value as { then?: unknown } | null)?.then === 'function'
+}
+
+/** `next` at once, or once the promise has settled: most redactors need no promise, and no turn of the event loop. */
+function after<T, U>(value: T | Promise<T>, next: (value: T) => U): U | Promise<U> {
+  return isPromise(value) ? value.then(next) : next(value)
 }

@@ -126,6 +126,8 @@ export function searchableText(record: ReadRecord, disclosures: Iterable<string>
   const pieces: string[] = []
   for (const [key, value] of Object.entries(record.attributes ?? {})) pieces.push(key, String(value))
   for (const disclosure of disclosures) {
+    // Encrypted, and its key not at hand.
+    if (!disclosure.startsWith('[')) continue
     const value = (JSON.parse(disclosure) as unknown[])[5]
     if (value !== null) collectText(value, pieces)
   }

@@ -83,6 +83,21 @@ const isType = (type: string) => known.has(type) || (type.length <= 128 && OPEN_
 /** Whether an event may have this type; `audit.*` comes from the log alone. */
 export const isAgentEventType = (type: string) => isType(type) && !type.startsWith('audit.')
 
+/** Whether a producer's event can have a type like `pattern`, in which `*` stands for any text. */
+export function couldBeType(pattern: string): boolean {
+  const [first, ...rest] = pattern.split('*')
+  if (rest.length === 0) return isType(pattern) && !pattern.startsWith('audit.')
+  const like = new RegExp(
+    `^${pattern
+      .split('*')
+      .map((piece) => piece.replace(/[^a-z0-9_]/g, '\\$&'))
+      .join('[a-z0-9_.]*')}$`,
+  )
+  if (EVENT_TYPES.some((type) => like.test(type))) return true
+  const isOpen = (prefix: string) => first!.startsWith(prefix) || prefix.startsWith(first!)
+  return ['step.', 'memory.', 'http.', 'x.'].some(isOpen) && /^[a-z0-9_.*]+$/.test(pattern)
+}
+
 const wellFormed = (text: string) => text.isWellFormed()
 const string = z.string().min(1).max(MAX_STRING).refine(wellFormed, 'a lone surrogate')
 const amount = z.number().nonnegative().refine(isCarriable, 'an integer beyond 2^53-1')

@@ -211,7 +211,8 @@ async function openElsewhere(label: string, logs: number, atMs: number): Promise
 }
 
 describe('a sqlite log of version 1', () => {
-  const makeOld = () => behindItsBack((db) => db.exec('DROP TABLE subjects; PRAGMA user_version = 1'))
+  const makeOld = () =>
+    behindItsBack((db) => db.exec('DROP TABLE subjects; DROP TABLE deletions; PRAGMA user_version = 1'))
 
   it('is read as it is, and gets what it lacks when it is opened for writing', async () => {
     const batch = await filled()
@@ -450,6 +451,21 @@ describe('what a sqlite store has let go', () => {
     expect(inFiles('secret 17 of a long')).toBe(false)
     expect(inFiles('secret 18 of a long')).toBe(true)
     reader.close()
+  })
+
+  it('is not written anew by another handle, unless more was deleted since', async () => {
+    const store = open()
+    await new BatchWriter(store).append(specs)
+    await store.erase([{ index: 17, id: 'a 17', name: 'long' }])
+    expect(await store.scrub()).toEqual([])
+    const counts = () => behindItsBack((db) => db.prepare('SELECT made, scrubbed FROM deletions').get())
+    expect(counts()).toEqual({ made: 2, scrubbed: 2 })
+    const other = open()
+    await other.erase([{ index: 18, id: 'a 18', name: 'long' }])
+    expect(counts()).toEqual({ made: 3, scrubbed: 2 })
+    expect(await store.scrub()).toEqual([])
+    expect(counts()).toEqual({ made: 3, scrubbed: 3 })
+    expect(files()('secret 18 of a long')).toBe(false)
   })
 
   it('stays pending while another process writes', async () => {

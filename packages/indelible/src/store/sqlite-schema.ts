@@ -3,6 +3,7 @@ import { closeSync, existsSync, openSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { IndelibleError, type IndelibleErrorCode } from '../errors.ts'
+import { sqlite } from '../sqlite.ts'
 
 /** Version of the tables below, in `PRAGMA user_version`. */
 export const SCHEMA_VERSION = 2
@@ -10,10 +11,14 @@ export const SCHEMA_VERSION = 2
 /** `ILOG`, in `PRAGMA application_id`: tells our files from other people's. */
 const APPLICATION_ID = 0x494c4f47
 
-/** What version 2 adds. */
-const SUBJECTS = `CREATE TABLE subjects (
+/** What version 2 adds. `deletions` counts what was deleted, and up to which deletion the file was written anew since. */
+const VERSION_2 = `CREATE TABLE subjects (
     subject BLOB NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY (subject, idx)
-  ) STRICT, WITHOUT ROWID;`
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE deletions (
+    one INTEGER PRIMARY KEY CHECK (one = 1), made INTEGER NOT NULL, scrubbed INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO deletions VALUES (1, 1, 0);`
 
 // The triggers stop accidents. Whoever can drop them is caught by the tree.
 const SCHEMA = `
@@ -23,7 +28,7 @@ const SCHEMA = `
   CREATE TABLE payloads (
     idx INTEGER NOT NULL, name TEXT NOT NULL, disclosure TEXT NOT NULL, PRIMARY KEY (idx, name)
   ) STRICT, WITHOUT ROWID;
-  ${SUBJECTS}
+  ${VERSION_2}
   CREATE TABLE ids (id TEXT PRIMARY KEY, idx INTEGER NOT NULL, digest BLOB) STRICT, WITHOUT ROWID;
   -- root stands before hashes: reading a level's roots must not touch the overflow pages of its hashes.
   CREATE TABLE tiles (
@@ -52,22 +57,6 @@ const SCHEMA = `
   CREATE TRIGGER head_min_index BEFORE UPDATE OF min_index ON head
     WHEN new.min_index < old.min_index BEGIN SELECT RAISE(ABORT, 'min_index only rises'); END;
 `
-
-// Node 22 warns when the module loads, so a static import would be too late to filter; other warnings pass through.
-function loadSqlite(): typeof import('node:sqlite') {
-  const emitWarning = process.emitWarning
-  process.emitWarning = (warning: string | Error, ...rest: unknown[]) => {
-    if (!String(warning).startsWith('SQLite is an experimental feature')) {
-      emitWarning.call(process, warning, ...(rest as []))
-    }
-  }
-  try {
-    return process.getBuiltinModule('node:sqlite')
-  } finally {
-    process.emitWarning = emitWarning
-  }
-}
-const sqlite = loadSqlite()
 
 /** How long an append waits for another process's, ms, unless told otherwise. */
 export const DEFAULT_LOCK_TIMEOUT_MS = 30_000
@@ -133,7 +122,7 @@ export function prepareDatabase(path: string, readOnly: boolean): void {
     // Another process may have made the tables while this one waited for the lock.
     const found = versionOf(db, path)
     if (found < SCHEMA_VERSION) {
-      db.exec(found === 0 ? SCHEMA : SUBJECTS)
+      db.exec(found === 0 ? SCHEMA : VERSION_2)
       db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`)
     }
     db.exec('COMMIT')

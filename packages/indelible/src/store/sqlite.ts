@@ -29,6 +29,8 @@ export type { SqliteOptions } from './sqlite-schema.ts'
 
 const CHUNK = 1000
 const HASH_BYTES = 32
+/** In the transaction of each deletion: see `scrub`. */
+const DELETED = 'UPDATE deletions SET made = made + 1'
 
 /**
  * Opens the log at `path`, creating the file unless `readOnly`.
@@ -47,8 +49,6 @@ class SqliteStore implements LogStore {
   readonly #read: Connection
   readonly #lockTimeoutMs: number
   readonly #path: string
-  /** Whether the file holds nothing that this handle deleted. What others deleted before it was opened, it cannot know. */
-  #isRewritten = false
   readonly #background: SqliteBackground | null
   #queue: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | null = null
@@ -208,7 +208,6 @@ class SqliteStore implements LogStore {
   }
 
   async purge(below: number): Promise<void> {
-    this.#isRewritten = false
     await this.#exclusive((connection) => {
       const { size, minIndex } = readHead(connection) ?? { size: 0, minIndex: 0 }
       if (below % 256 !== 0 || below > size || below < minIndex) {
@@ -227,6 +226,7 @@ class SqliteStore implements LogStore {
         if (gone) {
           statement('DELETE FROM payloads WHERE idx < ?').run(below)
           statement('DELETE FROM subjects WHERE idx < ?').run(below)
+          statement(DELETED).run()
         }
         return true
       })
@@ -257,12 +257,12 @@ class SqliteStore implements LogStore {
 
   async erase(parts: readonly PartAddress[]): Promise<number> {
     let erased = 0
-    this.#isRewritten = false
     await this.#exclusive(({ statement }) => {
       for (const { index, id, name } of parts) {
         erased += Number(statement('DELETE FROM payloads WHERE idx = ? AND name = ?').run(index, name).changes)
         statement('UPDATE ids SET digest = NULL WHERE id = ?').run(id)
       }
+      statement(DELETED).run()
       return true
     })
     return erased
@@ -286,23 +286,31 @@ class SqliteStore implements LogStore {
   }
 
   forgetSubject(subject: Uint8Array, below: number): Promise<void> {
-    this.#isRewritten = false
     return this.#exclusive(({ statement }) => {
       statement('DELETE FROM subjects WHERE subject = ? AND idx < ?').run(subject, below)
+      statement(DELETED).run()
       return true
     })
   }
 
-  /** Writes the database anew, once for what this handle has deleted, and empties the WAL as soon as no reader needs it. */
+  /** Writes the database anew unless that was done since the last deletion, and empties the WAL as soon as no reader needs it. */
   scrub(): Promise<readonly string[]> {
     const run = this.#queue.then(async () => {
-      const { db } = this.#writer()
-      if (!this.#isRewritten) {
+      const connection = this.#writer()
+      const { made, scrubbed } = connection.statement('SELECT made, scrubbed FROM deletions').get()!
+      if (made !== scrubbed) {
         if (!(await rewriteDatabase(this.#path, this.#lockTimeoutMs)))
           return ['database file: locked by another process']
-        this.#isRewritten = true
+        await this.#begin(connection)
+        try {
+          // What was deleted meanwhile is for the next call.
+          connection.statement('UPDATE deletions SET scrubbed = ?').run(made!)
+          connection.exec('COMMIT')
+        } finally {
+          if (connection.db.isTransaction) connection.exec('ROLLBACK')
+        }
       }
-      return (await emptyWal(db)) ? [] : ['database file and its WAL: another process reads an older state']
+      return (await emptyWal(connection.db)) ? [] : ['database file and its WAL: another process reads an older state']
     })
     this.#queue = run.catch(() => {})
     return run

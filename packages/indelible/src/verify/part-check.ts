@@ -2,6 +2,7 @@
 import { isIndelibleError } from '../errors.ts'
 import { checkCommitment } from '../record/disclosure.ts'
 import type { ReadRecord } from '../record/entry.ts'
+import { isSealed } from '../record/sealed.ts'
 import type { FindingList } from './report.ts'
 
 /** Missing disclosures remembered until an `audit.erased` entry may account for them. */
@@ -11,6 +12,7 @@ export class PartCheck {
   readonly #origin: string
   readonly #findings: FindingList
   readonly #missing = new Map<string, number>()
+  readonly #sealed = new Set<string>()
   /** Parts that an `audit.erased` entry lists. */
   erased = 0
   /** Missing parts beyond those remembered: nothing can be said of them. */
@@ -20,6 +22,12 @@ export class PartCheck {
     this.#origin = origin
     this.#findings = findings
   }
+
+  /** Parts that are encrypted under keys which are not at hand: there, and not to be checked. */
+  get sealed(): number {
+    return this.#sealed.size + this.#moreSealed
+  }
+  #moreSealed = 0
 
   /** Missing parts that no `audit.erased` entry has accounted for yet. */
   get missing(): number {
@@ -34,6 +42,11 @@ export class PartCheck {
       if (disclosure === undefined) {
         if (this.#missing.size < MAX_MISSING) this.#missing.set(`${index}/${name}`, index)
         else this.forgotten++
+        continue
+      }
+      if (isSealed(disclosure)) {
+        if (this.#sealed.size < MAX_MISSING) this.#sealed.add(`${index}/${name}`)
+        else this.#moreSealed++
         continue
       }
       try {
@@ -58,7 +71,8 @@ export class PartCheck {
     for (const part of parts as unknown[]) {
       if (!Array.isArray(part)) continue
       const [index, name] = part as unknown[]
-      if (this.#missing.delete(`${String(index)}/${String(name)}`)) this.erased++
+      const place = `${String(index)}/${String(name)}`
+      if (this.#missing.delete(place) || this.#sealed.delete(place)) this.erased++
     }
   }
 

@@ -113,6 +113,8 @@ export interface Outcome {
   readonly statedMacId: string | null
   readonly erased: number
   readonly decisions: DecisionCheck
+  /** Parts that are encrypted under keys which are not at hand. */
+  readonly sealed: number
   readonly unsettled: readonly string[]
 }
 
@@ -149,12 +151,15 @@ function rangesOf({ policy, size, from, to, minIndex, isPinChecked }: Outcome): 
 }
 
 function openPoints(outcome: Outcome): string[] {
-  const { policy, size, from, to, isPinChecked, isWrongKey, statedMacId, erased, decisions, unsettled } = outcome
+  const { policy, size, from, to, isPinChecked, isWrongKey, statedMacId, unsettled } = outcome
+  const { erased, sealed, decisions } = outcome
   const { pin, macKey } = policy
   const open: string[] = [...unsettled]
   if (from > 0) open.push(`entries before ${from}: only their hashes were used`)
   if (to < size) open.push(`entries from ${to} on: only their hashes were used`)
   if (erased > 0) open.push(`the values of ${erased} parts that were erased: audit.erased entries account for them`)
+  if (sealed > 0)
+    open.push(`the values of ${sealed} parts that are encrypted: the vault with their keys is not at hand`)
   if (decisions.unknown > 0) open.push(`signatures of people whose key is not known: ${decisions.unknown}`)
   if (decisions.isSelfVouched && decisions.checked > 0) {
     open.push(

@@ -478,6 +478,7 @@ class LogVerification {
       statedMacId: this.#statedMacId,
       erased: this.#parts.erased,
       decisions: this.#decisions,
+      sealed: this.#parts.sealed,
       unsettled: this.#unsettled,
     })
   }

@@ -1,0 +1,282 @@
+/**
+ * The gate before the rules: one pass over a text that says which rules could match it at all, and where its longer
+ * numbers are.
+ *
+ * All literals of all rules are one automaton (Aho and Corasick, 1975), so their number does not matter. A rule behind a
+ * shut gate would have found nothing: `gate.test.ts` compares with the rules run on everything.
+ */
+import { contextLiterals, MOST_SEPARATORS, type Rule, SEPARATORS } from './rule.ts'
+
+/** Numbers with fewer digits are nobody's business here. */
+export const LEAST_DIGITS = 7
+
+const DIGIT = 1
+const SEPARATOR = 2
+const DOT = 3
+const COLON = 4
+const HYPHEN = 5
+const HEX_LETTER = 6
+const FOLD = 7
+const LETTER = 0
+const OTHER = 8
+
+const KINDS = new Uint8Array(128).fill(OTHER)
+for (let c = 0; c < 128; c++) {
+  const character = String.fromCharCode(c)
+  if (/[0-9]/.test(character)) KINDS[c] = DIGIT
+  else if (/[a-f]/i.test(character)) KINDS[c] = HEX_LETTER
+  else if (/[a-z]/i.test(character)) KINDS[c] = LETTER
+  else if (character === '.') KINDS[c] = DOT
+  else if (character === ':') KINDS[c] = COLON
+  else if (character === '-') KINDS[c] = HYPHEN
+  else if (SEPARATORS.includes(character)) KINDS[c] = SEPARATOR
+  else if (character === '\\' || character === '%' || character === '&') KINDS[c] = FOLD
+}
+
+const SHAPES = { dots: 1, colons: 2, code: 4, digits: 8 } as const
+
+const WIDTH = 64
+
+/** What is looked for, compiled; one for a set of rules. */
+export class Gate {
+  /** Whether the text has characters that mean others, see `fold.ts`. Then the rest of the answer is of no use. */
+  needsFold = false
+  /** Start, end and number of digits of each number with {@link LEAST_DIGITS} or more. */
+  readonly numbers: number[] = []
+
+  readonly #rules: readonly Rule[]
+  readonly #isFoldable: (text: string, at: number) => boolean
+  readonly #next: Uint16Array
+  readonly #column: Uint8Array
+  /** States up to this one end no literal. */
+  #lastPlain = 0
+  /** For each state after the plain ones, the groups of literals that end there. */
+  readonly #ends: Uint16Array[] = []
+  /** By group of literals: the last scan that met one of them. */
+  readonly #met: Uint32Array
+  /** By rule: its own literals and those of its context, as groups; 0 for none. */
+  readonly #needs: readonly (readonly [literals: number, near: number, digits: number, shape: number])[]
+  #scan = 0
+  #shapes = 0
+  #mostDigits = 0
+
+  constructor(rules: readonly Rule[], isFoldable: (text: string, at: number) => boolean) {
+    this.#rules = rules
+    this.#isFoldable = isFoldable
+    const groups = new Map<string, { id: number; words: readonly string[] }>()
+    const group = (words: readonly string[] | undefined): number => {
+      if (!words) return 0
+      const name = words.join('\n')
+      const known = groups.get(name) ?? { id: groups.size + 1, words }
+      groups.set(name, known)
+      return known.id
+    }
+    this.#needs = rules.map((rule) => [
+      group(rule.literals),
+      group(rule.near && contextLiterals(rule.near)),
+      rule.digits ?? 0,
+      rule.shape ? SHAPES[rule.shape] : 0,
+    ])
+    this.#met = new Uint32Array(groups.size + 1)
+    const automaton = buildAutomaton([...groups.values()])
+    this.#next = automaton.next
+    this.#column = automaton.column
+    this.#lastPlain = automaton.lastPlain
+    this.#ends = automaton.ends
+  }
+
+  /**
+   * Looks at `text`, and at `key`, which may hold words of a context but no match.
+   *
+   * @param isFolded whether the text is one that was folded already
+   */
+  scan(text: string, key: string, isFolded = false): void {
+    this.#scan++
+    this.#shapes = 0
+    this.#mostDigits = 0
+    this.needsFold = false
+    this.numbers.length = 0
+    if (key !== '') this.#meet(key)
+    this.#read(text, isFolded)
+  }
+
+  /** Whether rule `i` may match what was scanned last. */
+  isOpen(i: number): boolean {
+    const [literals, near, digits, shape] = this.#needs[i]!
+    return (
+      (literals === 0 || this.#met[literals] === this.#scan) &&
+      (near === 0 || this.#met[near] === this.#scan) &&
+      digits <= this.#mostDigits &&
+      (shape & this.#shapes) === shape
+    )
+  }
+
+  /** Rules that are open for what was scanned last. */
+  open(): Rule[] {
+    return this.#rules.filter((_, i) => this.isOpen(i))
+  }
+
+  #meet(text: string): void {
+    const [next, column, lastPlain] = [this.#next, this.#column, this.#lastPlain]
+    let state = 0
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i)
+      state = code < 128 ? next[state * WIDTH + column[code]!]! : 0
+      if (state > lastPlain) this.#accept(state)
+    }
+  }
+
+  #accept(state: number): void {
+    for (const group of this.#ends[state - this.#lastPlain - 1]!) this.#met[group] = this.#scan
+  }
+
+  #read(text: string, isFolded: boolean): void {
+    const [next, column, lastPlain] = [this.#next, this.#column, this.#lastPlain]
+    const { length } = text
+    let state = 0
+    let digits = 0
+    let run = 0
+    let separators = 0
+    let start = 0
+    let last = 0
+    let dots = 0
+    let marks = 0
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i)
+      let kind = OTHER
+      if (code < 128) {
+        state = next[state * WIDTH + column[code]!]!
+        if (state > lastPlain) this.#accept(state)
+        kind = KINDS[code]!
+      } else state = 0
+      if (kind === DIGIT) {
+        if (digits === 0) start = i
+        digits++
+        run++
+        separators = 0
+        last = i
+        if (run === 2) {
+          if (i >= 3 && isLetter(text.charCodeAt(i - 2)) && isLetter(text.charCodeAt(i - 3)))
+            this.#shapes |= SHAPES.code
+        } else if (run === 5) this.#shapes |= SHAPES.digits
+        continue
+      }
+      if (digits > 0 && (kind === LETTER || kind > HYPHEN || kind === COLON || ++separators > MOST_SEPARATORS)) {
+        if (digits >= LEAST_DIGITS) this.#number(start, last + 1, digits)
+        digits = 0
+        separators = 0
+      }
+      if (kind === DOT) {
+        dots = run > 0 ? dots + 1 : 0
+        marks = 0
+        if (dots >= 3) this.#shapes |= SHAPES.dots
+      } else {
+        dots = 0
+        if (kind === COLON || kind === HYPHEN) {
+          marks++
+          if (marks >= 5 || (kind === COLON && text.charCodeAt(i - 1) === 58)) this.#shapes |= SHAPES.colons
+        } else if (kind !== HEX_LETTER) marks = 0
+      }
+      run = 0
+      if (!isFolded && (code > 127 || kind === FOLD) && this.#isFoldable(text, i)) {
+        this.needsFold = true
+        return
+      }
+    }
+    if (digits >= LEAST_DIGITS) this.#number(start, last + 1, digits)
+  }
+
+  #number(start: number, end: number, digits: number): void {
+    this.numbers.push(start, end)
+    if (digits > this.#mostDigits) this.#mostDigits = digits
+  }
+}
+
+function isLetter(code: number): boolean {
+  const small = code | 32
+  return small >= 97 && small <= 122
+}
+
+interface Automaton {
+  readonly next: Uint16Array
+  readonly column: Uint8Array
+  readonly lastPlain: number
+  readonly ends: Uint16Array[]
+}
+
+/** A state for each beginning of a literal; states that end one come last, so that one comparison finds them. */
+function buildAutomaton(groups: readonly { id: number; words: readonly string[] }[]): Automaton {
+  const column = columns(groups.flatMap(({ words }) => words))
+  const goto: Map<number, number>[] = [new Map()]
+  const ends: Set<number>[] = [new Set()]
+  for (const { id, words } of groups) {
+    for (const word of words) {
+      let state = 0
+      for (let i = 0; i < word.length; i++) {
+        const code = word.charCodeAt(i)
+        // What a literal has beyond ASCII breaks the automaton: the ASCII part that follows stands for it.
+        if (code > 127) {
+          state = 0
+          continue
+        }
+        let to = goto[state]!.get(column[code]!)
+        if (to === undefined) {
+          to = goto.length
+          goto.push(new Map())
+          ends.push(new Set())
+          goto[state]!.set(column[code]!, to)
+        }
+        state = to
+      }
+      ends[state]!.add(id)
+    }
+  }
+  const full = complete(goto, ends)
+  const states = [...ends.keys()]
+  const isPlain = (state: number) => ends[state]!.size === 0
+  const order = [...states.filter(isPlain), ...states.filter((state) => !isPlain(state))]
+  const rank = new Uint16Array(order.length)
+  for (const [to, from] of order.entries()) rank[from] = to
+  const next = new Uint16Array(order.length * WIDTH)
+  for (const [to, from] of order.entries()) {
+    for (let c = 0; c < WIDTH; c++) next[to * WIDTH + c] = rank[full[from * WIDTH + c]!]!
+  }
+  const lastPlain = order.findLastIndex(isPlain)
+  return { next, column, lastPlain, ends: order.slice(lastPlain + 1).map((state) => Uint16Array.from(ends[state]!)) }
+}
+
+/** Follows the failure links: what each state goes to for each column, and all that ends there. */
+function complete(goto: readonly Map<number, number>[], ends: readonly Set<number>[]): Uint16Array {
+  const full = new Uint16Array(goto.length * WIDTH)
+  const fail = new Uint16Array(goto.length)
+  const queue = [0]
+  for (const state of queue) {
+    for (let c = 0; c < WIDTH; c++) {
+      const to = goto[state]!.get(c)
+      const fallback = state === 0 ? 0 : full[fail[state]! * WIDTH + c]!
+      if (to === undefined) {
+        full[state * WIDTH + c] = fallback
+        continue
+      }
+      full[state * WIDTH + c] = to
+      fail[to] = fallback
+      for (const id of ends[fallback]!) ends[to]!.add(id)
+      queue.push(to)
+    }
+  }
+  return full
+}
+
+/** A column for each character of a literal, the same for both cases; 0 for all others. */
+function columns(words: readonly string[]): Uint8Array {
+  const column = new Uint8Array(128)
+  let used = 0
+  for (const character of new Set(words.join(''))) {
+    const code = character.charCodeAt(0)
+    if (code > 127) continue
+    column[code] = ++used
+    column[character.toUpperCase().charCodeAt(0)] = used
+  }
+  if (used >= WIDTH) throw new RangeError(`literals of ${used} different characters`)
+  return column
+}
