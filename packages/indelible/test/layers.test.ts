@@ -35,7 +35,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   verify: ['record', 'privacy', 'tree', 'note', 'chain'],
   keys: ['note', 'chain'],
   config: ['record', 'privacy'],
-  store: ['record', 'note'],
+  store: ['record', 'note', 'keys'],
   capture: ['record', 'keys'],
   anchor: [...PURE, 'keys', 'config', 'store'],
   log: [...PURE, 'keys', 'config', 'store', 'capture', 'anchor'],

@@ -113,6 +113,11 @@ export class MemoryStore implements LogStore {
     return this.#find(ids)
   }
 
+  async *ids(start: number, end: number): AsyncIterable<readonly StoredId[]> {
+    const within = [...this.#ids.values()].filter(({ index }) => index >= start && index < end)
+    yield within.sort((a, b) => a.index - b.index).map(copyId)
+  }
+
   #find(ids: readonly string[]): Map<string, StoredId> {
     const found = new Map<string, StoredId>()
     for (const id of ids) {

@@ -181,6 +181,33 @@ class SqliteStore implements LogStore {
     return this.#reading((connection) => findIds(connection, ids))
   }
 
+  async *ids(start: number, end: number): AsyncIterable<readonly StoredId[]> {
+    // The table is in the order of ids: in chunks, each would read all of it. One statement sorts once, on disk if need be.
+    let rows: StoredId[] = []
+    for (const row of this.#idRows(start, end)) {
+      if (rows.push(row) < CHUNK) continue
+      yield rows
+      rows = []
+      this.#reading(() => {})
+    }
+    yield rows
+  }
+
+  *#idRows(start: number, end: number): Generator<StoredId> {
+    const rows = this.#reading(({ db }) =>
+      db.prepare('SELECT id, idx, digest FROM ids WHERE idx >= ? AND idx < ? ORDER BY idx').iterate(start, end),
+    )
+    for (;;) {
+      const { done, value } = this.#reading(() => rows.next())
+      if (done) return
+      yield {
+        id: String(value.id),
+        index: value.idx as number,
+        digest: value.digest === null ? null : bytes(value.digest),
+      }
+    }
+  }
+
   async *checkpoints(above: number, upTo: number): AsyncIterable<readonly PublishedCheckpoint[]> {
     for (let last = above; ; ) {
       const rows = this.#reading(({ statement }) =>

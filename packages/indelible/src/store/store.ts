@@ -68,6 +68,12 @@ export interface StoredTile {
   readonly hashes: Uint8Array
 }
 
+/** What a store has mended by itself: bytes of entries that a crash left behind the end of the log, kept aside under a name. */
+export interface StoreRepair {
+  readonly name: string
+  readonly bytes: number
+}
+
 export interface PublishedCheckpoint {
   readonly size: number
   readonly note: string
@@ -143,6 +149,9 @@ export interface Store {
 
   findIds(ids: readonly string[]): Promise<ReadonlyMap<string, StoredId>>
 
+  /** Ids of the entries `[start, end)`, by index, in chunks; also of entries that were purged. */
+  ids(start: number, end: number): AsyncIterable<readonly StoredId[]>
+
   /** Published checkpoints of a size in `(above, upTo]`, ascending, in chunks. */
   checkpoints(above: number, upTo: number): AsyncIterable<readonly PublishedCheckpoint[]>
 
@@ -162,6 +171,12 @@ export interface Store {
    * may be lost, so whoever must not miss any asks as well, only less often. Returns what ends it.
    */
   subscribe?(onGrowth: () => void): () => Promise<void>
+
+  /**
+   * Of a store that mends itself: mends what a crash has left, and has `tell` tell of it, and of earlier repairs that nobody
+   * told of; they are forgotten once that resolves.
+   */
+  repaired?(tell: (repairs: readonly StoreRepair[]) => Promise<unknown>): Promise<void>
 
   close(): Promise<void>
 }

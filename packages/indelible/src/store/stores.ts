@@ -47,6 +47,21 @@ const BACKENDS: Readonly<Record<string, Backend>> = {
       },
     ]),
   ),
+  file: {
+    url: 'file:DIR',
+    create: async (location, use) => (await import('./file-url.ts')).createFileStore(location, use),
+    open: async (location, use) => (await import('./file-url.ts')).openExistingFileStore(location, use),
+  },
+  null: {
+    url: 'null:',
+    create: async () => {
+      throw new IndelibleError(
+        'ERR_CONFIG_INVALID',
+        'log.store: null: keeps no log: make one elsewhere and switch it off later',
+      )
+    },
+    open: async () => new (await import('./null.ts')).NullStore(),
+  },
 }
 
 /** URL of the store of a log that says nothing about it. */
@@ -68,7 +83,7 @@ function find(url: string): { backend: Backend; location: string } {
   const colon = url.indexOf(':')
   const scheme = url.slice(0, Math.max(colon, 0))
   const location = url.slice(colon + 1)
-  if (!Object.hasOwn(BACKENDS, scheme) || location === '') {
+  if (!Object.hasOwn(BACKENDS, scheme) || (location === '') !== (scheme === 'null')) {
     const known = Object.values(BACKENDS).map((backend) => backend.url)
     // The rest of a URL may hold a password.
     throw new IndelibleError('ERR_CONFIG_INVALID', `log.store: expected ${known.join(' or ')}, found ${scheme}:`)
@@ -76,7 +91,8 @@ function find(url: string): { backend: Backend; location: string } {
   return { backend: BACKENDS[scheme]!, location }
 }
 
-function inHome({ home }: StoreUse, path: string): string {
+/** A path as a URL gives it: relative ones are in the home. */
+export function inHome({ home }: StoreUse, path: string): string {
   return isAbsolute(path) ? path : join(home, path)
 }
 

@@ -106,6 +106,14 @@ class Faulty implements FaultyStore {
     return this.#call('findIds', () => this.#store.findIds(ids))
   }
 
+  ids(start: number, end: number): AsyncIterable<readonly StoredId[]> {
+    return this.#chunks('ids', () => this.#store.ids(start, end))
+  }
+
+  repaired(tell: Parameters<NonNullable<LogStore['repaired']>>[0]): Promise<void> {
+    return this.#call('repaired', async () => this.#store.repaired?.(tell))
+  }
+
   checkpoints(above: number, upTo: number): AsyncIterable<readonly PublishedCheckpoint[]> {
     return this.#chunks('checkpoints', () => this.#store.checkpoints(above, upTo))
   }
