@@ -12,6 +12,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -146,7 +147,16 @@ export async function withFileLock<T>(
   try {
     return await work()
   } finally {
-    rmSync(path, { force: true })
+    removeFile(path)
+  }
+}
+
+/** As `rmSync` with `force`, several times faster: a lock is taken for every batch. */
+function removeFile(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
 }
 
@@ -161,7 +171,7 @@ function tryLock(path: string): boolean {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw fileError(error, path)
     return false
   } finally {
-    rmSync(mine, { force: true })
+    removeFile(mine)
   }
 }
 

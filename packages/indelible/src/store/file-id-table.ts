@@ -6,7 +6,7 @@
  * table doubles in one pass with little memory. The key keeps producers, who choose ids, from choosing collisions.
  */
 import { hash, randomBytes } from 'node:crypto'
-import { closeSync, fstatSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs'
 import { readAt, syncFile, writeAt } from './file-io.ts'
 
 const LABEL = 'indelible/id-table@1'
@@ -20,19 +20,23 @@ const GLANCE = 8
 /** Slots that are moved at a time when the table doubles. */
 const STEP = 65_536
 
+/** Slots that are read and written together when many ids go into them. */
+const BLOCK = 8192
+/** Fewer ids than this are put into a block one by one. */
+const FEW = 24
+
 interface Header {
   readonly slots: number
   readonly seed: string
-  /** Entries whose ids outlive a power cut. */
-  readonly durable: number
-  /** The boot in which it was written last: after another one, only what is durable counts. */
-  readonly boot: string
+  /** Entries whose ids it has, for certain and on the disk. */
+  readonly entries: number
 }
 
 /** An id's place in the table. */
 interface Probe {
   readonly high: number
   readonly low: number
+  readonly index: number
 }
 
 export class IdTable {
@@ -40,14 +44,13 @@ export class IdTable {
   #fd: number
   #inode: number
   #header: Header
-  #seed: Buffer
+  readonly #glance = Buffer.alloc(GLANCE * SLOT)
 
   private constructor(path: string, fd: number, header: Header) {
     this.#path = path
     this.#fd = fd
     this.#inode = fstatSync(fd).ino
     this.#header = header
-    this.#seed = Buffer.from(header.seed, 'hex')
   }
 
   /** `null` where there is no table, or none that can be used. */
@@ -65,21 +68,33 @@ export class IdTable {
   }
 
   /** A new, empty table in place of any other. */
-  static async create(path: string, boot: string): Promise<IdTable> {
-    const header = { slots: FIRST_SLOTS, seed: randomBytes(16).toString('hex'), durable: 0, boot }
+  static async create(path: string): Promise<IdTable> {
+    const header = { slots: FIRST_SLOTS, seed: randomBytes(16).toString('hex'), entries: 0 }
     return new IdTable(path, await makeTable(path, header, () => {}), header)
   }
 
-  /** Entries whose ids it has for certain. */
-  durable(boot: string, size: number): number {
-    const { boot: written, durable } = this.#header
-    return written === boot && boot !== '' ? size : Math.min(durable, size)
+  /** Entries whose ids it has, of the first so many. */
+  get entries(): number {
+    return this.#header.entries
   }
 
-  /** Another process may have doubled the table since. */
+  /** Whether it is still the one at its place. */
+  isCurrent(): boolean {
+    try {
+      return statSync(this.#path).ino === this.#inode
+    } catch {
+      return false
+    }
+  }
+
+  /** The table as it is now: another process may have added to it, or doubled it. */
   refresh(readOnly: boolean): IdTable | null {
     try {
-      if (statSync(this.#path).ino === this.#inode) return this
+      const header = statSync(this.#path).ino === this.#inode ? readHeader(this.#fd) : null
+      if (header) {
+        this.#header = header
+        return this
+      }
     } catch {
       // Gone: it has to be made anew.
     }
@@ -89,59 +104,82 @@ export class IdTable {
 
   /** Indexes of entries that may have the id. */
   find(id: string): number[] {
-    const probe = this.#probe(id)
     const found: number[] = []
-    this.#walk(probe, (index) => {
+    this.#walk(this.#probe(id, -1), (index) => {
       found.push(index)
       return false
     })
     return found
   }
 
-  /** Notes that entry `index` has the id; to note it again changes nothing. */
-  add(id: string, index: number): void {
-    const probe = this.#probe(id)
-    const free = this.#walk(probe, (known) => known === index)
-    if (free !== null) writeAt(this.#fd, free, slotBytes(probe, index))
-  }
-
-  /** Makes room for `count` ids in all. */
-  async reserve(count: number): Promise<void> {
-    while (count > this.#header.slots / 2) await this.#double()
-  }
-
-  /** Notes that the ids of the first `durable` entries are on the disk. */
-  async settle(durable: number, boot: string): Promise<void> {
+  /** Adds ids of entries; the first `entries` are in it then. To add one again changes nothing. */
+  async add(ids: Iterable<readonly [string, number]>, entries: number): Promise<void> {
+    while (entries > this.#header.slots / 2) await this.#double()
+    const { slots } = this.#header
+    const blocks = new Map<number, Probe[]>()
+    for (const [id, index] of ids) {
+      const probe = this.#probe(id, index)
+      const block = Math.floor(slotOf(probe.high, probe.low, slots) / BLOCK)
+      const probes = blocks.get(block)
+      if (probes) probes.push(probe)
+      else blocks.set(block, [probe])
+    }
+    for (const [block, probes] of blocks) {
+      if (probes.length < FEW || !this.#addToBlock(block * BLOCK, probes)) {
+        for (const probe of probes) this.#addOne(probe)
+      }
+    }
     await syncFile(this.#fd)
-    this.#header = { ...this.#header, durable, boot }
+    this.#header = { ...this.#header, entries }
     writeAt(this.#fd, 0, headerBytes(this.#header))
   }
 
-  /** How many entries have been added since the last {@link settle}, if `size` have in all. */
-  unsettled(size: number): number {
-    return size - this.#header.durable
+  #addOne(probe: Probe): void {
+    const free = this.#walk(probe, (known) => known === probe.index)
+    if (free === null) return
+    const bytes = Buffer.alloc(SLOT)
+    writeSlot(bytes, 0, probe)
+    writeAt(this.#fd, free, bytes)
+  }
+
+  /** Whether there was room: a run of slots may go on behind what was read. */
+  #addToBlock(first: number, probes: readonly Probe[]): boolean {
+    const position = HEADER + first * SLOT
+    const window = Buffer.alloc((BLOCK + TAIL) * SLOT)
+    readAt(this.#fd, position, window.length).copy(window)
+    for (const probe of probes) {
+      let at = (slotOf(probe.high, probe.low, this.#header.slots) - first) * SLOT
+      for (; at < window.length; at += SLOT) {
+        const known = readIndex(window, at)
+        if (known === 0) writeSlot(window, at, probe)
+        if (known === 0 || (known - 1 === probe.index && isHash(window, at, probe))) break
+      }
+      if (at >= window.length) return false
+    }
+    writeAt(this.#fd, position, window)
+    return true
   }
 
   close(): void {
     closeSync(this.#fd)
   }
 
-  #probe(id: string): Probe {
-    const digest = hash('sha256', Buffer.concat([this.#seed, Buffer.from(id)]), 'buffer')
-    return { high: digest.readUInt32LE(0), low: digest.readUInt32LE(4) }
+  #probe(id: string, index: number): Probe {
+    const digest = hash('sha256', this.#header.seed + id, 'buffer')
+    return { high: digest.readUInt32LE(0), low: digest.readUInt32LE(4), index }
   }
 
   /** Calls `visit` for each slot of that hash until it returns true. Returns where the next free slot is, `null` if told to stop. */
-  #walk({ high, low }: Probe, visit: (index: number) => boolean): number | null {
-    for (let at = slotOf(high, low, this.#header.slots); ; at += GLANCE) {
+  #walk(probe: Probe, visit: (index: number) => boolean): number | null {
+    const bytes = this.#glance
+    for (let at = slotOf(probe.high, probe.low, this.#header.slots); ; at += GLANCE) {
       const position = HEADER + at * SLOT
-      const bytes = readAt(this.#fd, position, GLANCE * SLOT)
+      // Beyond the end of the file nothing was written yet.
+      const length = readSync(this.#fd, bytes, 0, bytes.length, position)
       for (let offset = 0; offset < GLANCE * SLOT; offset += SLOT) {
-        // Beyond the end of the file nothing was written yet.
-        const indexPlusOne = offset + SLOT <= bytes.length ? readIndex(bytes, offset) : 0
+        const indexPlusOne = offset + SLOT <= length ? readIndex(bytes, offset) : 0
         if (indexPlusOne === 0) return position + offset
-        if (bytes.readUInt32LE(offset) !== high || bytes.readUInt32LE(offset + 4) !== low) continue
-        if (visit(indexPlusOne - 1)) return null
+        if (isHash(bytes, offset, probe) && visit(indexPlusOne - 1)) return null
       }
     }
   }
@@ -186,13 +224,15 @@ function readIndex(bytes: Buffer, offset: number): number {
   return bytes.readUInt32LE(offset + 8) + bytes.readUInt32LE(offset + 12) * 2 ** 32
 }
 
-function slotBytes({ high, low }: Probe, index: number): Buffer {
-  const bytes = Buffer.allocUnsafe(SLOT)
-  bytes.writeUInt32LE(high, 0)
-  bytes.writeUInt32LE(low, 4)
-  bytes.writeUInt32LE((index + 1) % 2 ** 32, 8)
-  bytes.writeUInt32LE(Math.floor((index + 1) / 2 ** 32), 12)
-  return bytes
+function isHash(bytes: Buffer, offset: number, { high, low }: Probe): boolean {
+  return bytes.readUInt32LE(offset) === high && bytes.readUInt32LE(offset + 4) === low
+}
+
+function writeSlot(bytes: Buffer, offset: number, { high, low, index }: Probe): void {
+  bytes.writeUInt32LE(high, offset)
+  bytes.writeUInt32LE(low, offset + 4)
+  bytes.writeUInt32LE((index + 1) % 2 ** 32, offset + 8)
+  bytes.writeUInt32LE(Math.floor((index + 1) / 2 ** 32), offset + 12)
 }
 
 function headerBytes(header: Header): Buffer {
@@ -205,7 +245,10 @@ function readHeader(fd: number): Header | null {
   try {
     const header = JSON.parse(text.slice(LABEL.length)) as Header
     const isSound =
-      header.slots >= FIRST_SLOTS && Number.isInteger(Math.log2(header.slots)) && header.seed.length === 32
+      header.slots >= FIRST_SLOTS &&
+      Number.isInteger(Math.log2(header.slots)) &&
+      header.seed.length === 32 &&
+      Number.isSafeInteger(header.entries)
     return isSound ? header : null
   } catch {
     return null

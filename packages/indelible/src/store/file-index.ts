@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { IdTable } from './file-id-table.ts'
 import { sizeOf, syncFile, writeAt } from './file-io.ts'
 import { parseIdLine } from './file-lines.ts'
-import { BOOT, type FileLog, OFFSET_BYTES, type View } from './file-log.ts'
+import { type FileLog, OFFSET_BYTES, type View } from './file-log.ts'
 import { entryLines, scanLines } from './file-scan.ts'
 import type { Segment } from './file-segments.ts'
 
@@ -38,18 +38,15 @@ export async function rebuildIndex(log: FileLog, view: View, folder: string): Pr
   }
   renameSync(`${path}.new`, path)
   log.files.forget(path)
-  const table = await IdTable.create(join(folder, 'ids'), BOOT)
-  await addIds(log, table, view, 0)
-  return table
-}
-
-/** Adds the ids of the entries from `first` on, and has the table outlive a power cut. */
-export async function addIds(log: FileLog, table: IdTable, view: View, first: number): Promise<void> {
-  await table.reserve(view.size)
-  for (let at = first; at < view.size; at += 1000) {
-    for (const { id, index } of log.idRows(at, Math.min(view.size, at + 1000))) table.add(id, index)
+  const table = await IdTable.create(join(folder, 'ids'))
+  for (let at = 0; at < view.size; at += STEP) {
+    const end = Math.min(view.size, at + STEP)
+    await table.add(
+      log.idRows(at, end).map(({ id, index }) => [id, index] as const),
+      end,
+    )
   }
-  await table.settle(view.size, BOOT)
+  return table
 }
 
 /** Gives, asked in ascending order, where what belongs to an entry ends; of an entry of which there is nothing, where the one before did. */

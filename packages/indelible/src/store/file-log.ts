@@ -3,7 +3,6 @@ import { fstatSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { IndelibleError } from '../errors.ts'
-import { processToken } from '../keys/process.ts'
 import { memberEnds, readMember } from './file-archive.ts'
 import { type FileHead, readFileHead } from './file-head.ts'
 import { IdTable } from './file-id-table.ts'
@@ -12,7 +11,7 @@ import { OpenFiles, readAt, sizeOf } from './file-io.ts'
 import { linesOf, parseEntryLine, parseIdLine, parsePayloadLine } from './file-lines.ts'
 import { entryLines, type FoundLine, scanLines } from './file-scan.ts'
 import { readSegments, type Segment, type SegmentList, segmentOf } from './file-segments.ts'
-import type { Head, PublishedCheckpoint, StoredEntry, StoredId, StoredPayload } from './store.ts'
+import type { Batch, Head, PublishedCheckpoint, StoredEntry, StoredId, StoredPayload } from './store.ts'
 
 export const HASH_BYTES = 32
 /** An entry's place in `index/offsets`: where its line, its disclosures and its id end, each as a double. */
@@ -20,8 +19,8 @@ export const OFFSET_BYTES = 24
 /** Bytes of lines read at a time, more only for a single entry. */
 const MOST_BYTES = 8 * 1024 * 1024
 
-/** The boot of this machine; empty where there is no telling. */
-export const BOOT = processToken().split('-').slice(1, 3).join('-')
+/** So many ids are added to the table together. */
+const RECENT = 16_384
 
 export interface View extends FileHead {
   readonly size: number
@@ -44,8 +43,12 @@ export class FileLog {
   #segments: { readonly stamp: string; readonly list: SegmentList } | null = null
   #scan: Scan | null = null
   readonly #members = new Map<string, { stamp: string; ends: number[]; isWhole: boolean }>()
-  /** Ids that the table may not have, up to an entry. */
-  #newIds: { upTo: number; readonly ids: Map<string, number> } | null = null
+  /** Ids that the table does not have: of entries from `from` up to `upTo`. */
+  #recent: { readonly from: number; upTo: number; readonly ids: Map<string, number> } = {
+    from: 0,
+    upTo: 0,
+    ids: new Map(),
+  }
 
   constructor(folder: string, readOnly: boolean) {
     this.folder = folder
@@ -310,28 +313,44 @@ export class FileLog {
   }
 
   #candidates({ size }: View, ids: ReadonlySet<string>): number[] {
-    this.table = this.table ? this.table.refresh(this.readOnly) : IdTable.open(this.indexPath('ids'), this.readOnly)
-    // One that we have made for ourselves nobody keeps up to date.
-    const durable = this.table?.durable(this.#temporary === null ? BOOT : '', size) ?? 0
-    const recent = this.#recentIds(durable, size)
+    const recent = this.recentIds(size)
     const indexes: number[] = []
     for (const id of ids) {
       for (const index of this.table?.find(id) ?? []) if (index < size) indexes.push(index)
       const index = recent.get(id)
-      if (index !== undefined) indexes.push(index)
+      if (index !== undefined && index < size) indexes.push(index)
     }
     return indexes.sort((a, b) => a - b)
   }
 
-  /** Ids that the table may lack, since the machine was started anew without a writer. */
-  #recentIds(durable: number, size: number): ReadonlyMap<string, number> {
-    const recent = this.#newIds ?? { upTo: durable, ids: new Map<string, number>() }
-    for (; durable < size && recent.upTo < size; recent.upTo = Math.min(size, recent.upTo + 1000)) {
-      for (const { id, index } of this.idRows(recent.upTo, Math.min(size, recent.upTo + 1000)))
-        recent.ids.set(id, index)
+  /** Ids of entries up to `size` that the table does not have yet. */
+  recentIds(size: number): ReadonlyMap<string, number> {
+    if (this.table === null || this.#recent.ids.size >= 2 * RECENT || !this.table.isCurrent()) {
+      this.table = this.table ? this.table.refresh(this.readOnly) : IdTable.open(this.indexPath('ids'), this.readOnly)
     }
-    this.#newIds = durable < size ? recent : null
+    const from = this.table?.entries ?? 0
+    if (from !== this.#recent.from) this.#recent = { from, upTo: from, ids: new Map() }
+    const recent = this.#recent
+    while (recent.upTo < size) {
+      const end = Math.min(size, recent.upTo + 1000)
+      for (const { id, index } of this.idRows(recent.upTo, end)) recent.ids.set(id, index)
+      recent.upTo = end
+    }
     return recent.ids
+  }
+
+  /** Takes the ids of a batch that was committed, so that they need not be read again. */
+  noteIds({ from, ids, head }: Batch): void {
+    if (this.#recent.upTo !== from) return
+    for (const { id, index } of ids) this.#recent.ids.set(id, index)
+    this.#recent.upTo = head.size
+  }
+
+  /** Brings the table of ids up to date, once it is worth it. */
+  async tableIds(size: number): Promise<void> {
+    if (this.#recent.ids.size < RECENT || !this.table) return
+    await this.table.add(this.recentIds(size), size)
+    this.#recent = { from: size, upTo: size, ids: new Map() }
   }
 
   /** Up to `count` hashes of a level of the tree from `start`. */

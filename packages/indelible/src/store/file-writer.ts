@@ -9,7 +9,7 @@ import { syncDirectory } from '../keys/files.ts'
 import { processToken } from '../keys/process.ts'
 import { type FileHead, writeFileHead } from './file-head.ts'
 import { IdTable } from './file-id-table.ts'
-import { addIds, rebuildIndex } from './file-index.ts'
+import { rebuildIndex } from './file-index.ts'
 import { cutTo, readAt, sizeOf, syncFile, writeAt } from './file-io.ts'
 import {
   formatEntryLines,
@@ -19,13 +19,10 @@ import {
   parsePayloadLine,
   withoutDigest,
 } from './file-lines.ts'
-import { BOOT, corrupt, type FileLog, HASH_BYTES, OFFSET_BYTES, type View } from './file-log.ts'
+import { corrupt, type FileLog, HASH_BYTES, OFFSET_BYTES, type View } from './file-log.ts'
 import { keepAside } from './file-recovered.ts'
 import { nextSegment, type Rotation, writeSegments } from './file-segments.ts'
 import type { Batch, PartAddress, PublishedCheckpoint } from './store.ts'
-
-/** After so many entries the table of ids is brought to the disk. */
-const SETTLE_EVERY = 16_384
 
 /** Bytes to be written behind the end of a file. */
 interface Tail {
@@ -73,13 +70,15 @@ export class FileWriter {
     await log.ensureIndex()
     log.table = log.table?.refresh(false) ?? null
     const offsets = log.openOffsets() ?? log.files.getOrMake(log.indexPath('offsets')).fd
-    if (sizeOf(offsets) < view.size * OFFSET_BYTES || (!log.table && view.size > 0)) {
+    if (
+      sizeOf(offsets) < view.size * OFFSET_BYTES ||
+      (log.table?.entries ?? -1) > view.size ||
+      (!log.table && view.size > 0)
+    ) {
       log.table?.close()
       log.table = await rebuildIndex(log, view, log.path('index'))
     }
-    log.table ??= await IdTable.create(log.indexPath('ids'), BOOT)
-    const known = log.table.durable(BOOT, view.size)
-    if (known < view.size) await addIds(log, log.table, view, known)
+    log.table ??= await IdTable.create(log.indexPath('ids'))
     return view
   }
 
@@ -149,17 +148,16 @@ export class FileWriter {
       late: ends.late,
       ...note?.ends,
     }
-    const settle = log.table!.unsettled(size) >= SETTLE_EVERY
     try {
-      await log.table!.reserve(size)
-      for (const { id, index } of batch.ids) log.table!.add(id, index)
       await this.#write(tails)
-      if (settle) await log.table!.settle(view.size, BOOT)
     } catch (error) {
       this.#rollBack(view)
       throw error
     }
     await this.#commit({ commit: view.commit + 1, head, ends: after })
+    log.noteIds(batch)
+    // The batch is committed. Ids are found without the table, only slower; the next batch tries again.
+    await log.tableIds(size).catch(() => {})
   }
 
   #check(view: View, batch: Batch): void {
