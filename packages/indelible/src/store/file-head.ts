@@ -24,6 +24,7 @@ export interface FileHead {
     readonly lines: number
     readonly payloads: number
     readonly ids: number
+    readonly subjects: number
     readonly checkpoints: number
     readonly late: number
   }
@@ -32,7 +33,7 @@ export interface FileHead {
 export const EMPTY: FileHead = {
   commit: 0,
   head: null,
-  ends: { lines: 0, payloads: 0, ids: 0, checkpoints: 0, late: 0 },
+  ends: { lines: 0, payloads: 0, ids: 0, subjects: 0, checkpoints: 0, late: 0 },
 }
 
 /** Both slots, empty. */

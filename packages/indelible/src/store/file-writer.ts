@@ -22,6 +22,7 @@ import {
 import { corrupt, type FileLog, HASH_BYTES, OFFSET_BYTES, type View } from './file-log.ts'
 import { keepAside } from './file-recovered.ts'
 import { nextSegment, type Rotation, writeSegments } from './file-segments.ts'
+import { formatSubjectLines, subjectLines } from './file-subjects.ts'
 import type { Batch, PartAddress, PublishedCheckpoint } from './store.ts'
 
 /** Bytes to be written behind the end of a file. */
@@ -110,6 +111,7 @@ export class FileWriter {
     )
     const payloads = joinLines(batch, batch.payloads.toSorted(byIndex), formatPayloadLine)
     const ids = joinLines(batch, batch.ids.toSorted(byIndex), formatIdLine)
+    const subjects = formatSubjectLines(batch.concerns ?? [])
     const offsets = new Float64Array(batch.entries.length * 3)
     for (let i = 0; i < batch.entries.length; i++) {
       offsets[i * 3] = ends.lines + lines.ends[i]!
@@ -124,6 +126,7 @@ export class FileWriter {
         bytes: payloads.bytes,
       },
       { path: log.path('ids.jsonl'), at: ends.ids, bytes: ids.bytes },
+      { path: log.path('subjects.jsonl'), at: ends.subjects, bytes: subjects },
       { path: log.indexPath('offsets'), at: view.size * OFFSET_BYTES, bytes: new Uint8Array(offsets.buffer) },
       {
         path: log.path(join('tree', '0')),
@@ -144,6 +147,7 @@ export class FileWriter {
       lines: ends.lines + lines.bytes.length,
       payloads: ends.payloads + payloads.bytes.length,
       ids: ends.ids + ids.bytes.length,
+      subjects: ends.subjects + subjects.length,
       checkpoints: ends.checkpoints,
       late: ends.late,
       ...note?.ends,
@@ -197,6 +201,7 @@ export class FileWriter {
       this.#cut(join('payloads', segment.file), isFresh ? 0 : ends.payloads - segment.skip.payloads)
     }
     this.#cut('ids.jsonl', ends.ids)
+    this.#cut('subjects.jsonl', ends.subjects)
     this.#cut('checkpoints.jsonl', ends.checkpoints)
     this.#cut('checkpoints-late.jsonl', ends.late)
     cutTo(log.files.get(log.indexPath('offsets')), size * OFFSET_BYTES)
@@ -293,6 +298,16 @@ export class FileWriter {
   async raiseMinIndex(view: View, minIndex: number): Promise<void> {
     if (!view.head || view.minIndex === minIndex) return
     await this.#commit({ commit: view.commit + 1, head: { ...view.head, minIndex }, ends: view.ends })
+  }
+
+  /** Writes blanks over what tells which entries below `below` concern a person, or anybody. */
+  async forget({ ends }: View, subject: Uint8Array | null, below: number): Promise<void> {
+    const fd = this.#log.open('subjects.jsonl')
+    if (fd === null) return
+    for (const { index, at, length } of subjectLines(fd, ends.subjects, subject)) {
+      if (index < below) writeAt(fd, at, Buffer.alloc(length - 1, 0x20))
+    }
+    await syncFile(fd)
   }
 
   /** Writes blanks over disclosures and over the digests of ids. Returns how many disclosures there were. */

@@ -4,11 +4,13 @@
  */
 import { existsSync, realpathSync } from 'node:fs'
 import { IndelibleError } from '../errors.ts'
+import { removeTemporaries } from '../keys/files.ts'
 import { storeFileError } from './file-io.ts'
 import { hasLayout, prepareFolder, underLock } from './file-layout.ts'
 import { copyOfHead, FileLog, HASH_BYTES, type View } from './file-log.ts'
 import { openRepairs, settleRepairs } from './file-recovered.ts'
 import type { Rotation } from './file-segments.ts'
+import { subjectLines } from './file-subjects.ts'
 import { archivable, compressSegment, trimSegments } from './file-trim.ts'
 import { FileWriter } from './file-writer.ts'
 import type {
@@ -45,6 +47,8 @@ export interface FileStoreOptions {
 export async function openFileStore(folder: string, options: FileStoreOptions = {}): Promise<FileStore> {
   const readOnly = options.readOnly ?? false
   await prepareFolder(folder, readOnly)
+  // Of processes that were killed while they took the lock.
+  if (!readOnly) removeTemporaries(folder)
   const log = new FileLog(realpathSync(folder), readOnly)
   try {
     await log.ensureIndex()
@@ -195,6 +199,7 @@ export class FileStore implements LogStore {
       this.#writer.cutTails(before)
       await this.#writer.raiseMinIndex(before, below)
       await trimSegments(this.#log, this.#log.view())
+      await this.#writer.forget(before, null, below)
     })
   }
 
@@ -224,6 +229,31 @@ export class FileStore implements LogStore {
 
   erase(parts: readonly PartAddress[]): Promise<number> {
     return this.#exclusive('erasure failed', (view) => this.#writer.erase(view, parts))
+  }
+
+  async *subjectEntries(subject: Uint8Array): AsyncIterable<readonly number[]> {
+    const lines = this.#reading((log) => {
+      const fd = log.open('subjects.jsonl')
+      return fd === null ? [][Symbol.iterator]() : subjectLines(fd, log.view().ends.subjects, subject)
+    })
+    for (;;) {
+      const chunk = this.#reading(() => [...take(lines, CHUNK)].map(({ index }) => index))
+      if (chunk.length === 0) return
+      yield chunk
+    }
+  }
+
+  forgetSubject(subject: Uint8Array, below: number): Promise<void> {
+    return this.#exclusive('forgetting failed', (view) => this.#writer.forget(view, subject, below))
+  }
+
+  /** What is deleted is written over at once; what a crash has left is cut off here. */
+  scrub(): Promise<readonly string[]> {
+    return this.#exclusive('scrubbing failed', async (view) => {
+      this.#writer.cutTails(view)
+      await trimSegments(this.#log, view)
+      return []
+    })
   }
 
   async repaired(tell: (repairs: readonly StoreRepair[]) => Promise<unknown>): Promise<void> {
@@ -292,6 +322,14 @@ async function callSeal<T>(seal: (locked: Locked) => T, locked: Locked): Promise
 
 function isFull(level: number, index: number, size: number): boolean {
   return (index + 1) * 256 <= Math.floor(size / 256 ** level)
+}
+
+function* take<T>(rows: Iterator<T>, count: number): Generator<T> {
+  for (let i = 0; i < count; i++) {
+    const { done, value } = rows.next()
+    if (done) return
+    yield value
+  }
 }
 
 const view = (bytes: Buffer, start: number, end: number) =>

@@ -59,6 +59,14 @@ export class NullStore implements LogStore {
     return 0
   }
 
+  async *subjectEntries(): AsyncIterable<readonly number[]> {}
+
+  async forgetSubject(): Promise<void> {}
+
+  async scrub(): Promise<readonly string[]> {
+    return []
+  }
+
   async close(): Promise<void> {}
 }
 

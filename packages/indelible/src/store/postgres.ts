@@ -302,6 +302,19 @@ class PostgresStore implements LogStore {
     return new Map(rows.map(({ id, idx, digest }) => [id, { id, index: idx, digest }]))
   }
 
+  async *ids(start: number, end: number): AsyncIterable<readonly StoredId[]> {
+    // The table is in the order of ids: each chunk reads all of it, so chunks are large.
+    for (let at = start; at < end; ) {
+      const rows = await this.#read(
+        `SELECT id, idx, digest FROM ${this.#s}.ids WHERE log = $1 AND idx >= $2 AND idx < $3 ORDER BY idx LIMIT 20000`,
+        [this.#log, at, end],
+      )
+      if (rows.length === 0) return
+      yield rows.map(({ id, idx, digest }) => ({ id, index: idx, digest }))
+      at = (rows.at(-1)!.idx as number) + 1
+    }
+  }
+
   async *checkpoints(above: number, upTo: number): AsyncIterable<readonly PublishedCheckpoint[]> {
     for (let last = above; ; ) {
       const rows = await this.#read(

@@ -91,6 +91,7 @@ function everyCall(store: LogStore): (() => Promise<unknown>)[] {
     () => store.tileRoots(0, 0, 1),
     () => store.leaves(0, 1),
     () => store.findIds(['a 1']),
+    () => collect(store.ids(0, 1)),
     () => collect(store.checkpoints(0, 300)),
     () => store.publish({ size: 300, note: 'late' }),
     () => store.purge(256),

@@ -100,6 +100,20 @@ export function readCases(define: DefineCase): void {
     assert.equal((await store.findIds([])).size, 0)
   })
 
+  define('lists ids by index, those of purged entries too', async ({ open }) => {
+    const store = await open()
+    const batch = await new BatchWriter(store).append(numbered('a', 2100))
+    const expected = batch.ids.map(({ id, index, digest }) => [id, index, toHex(digest!)])
+    const read = async (start: number, end: number) =>
+      (await collect(store.ids(start, end))).map(({ id, index, digest }) => [id, index, digest && toHex(digest)])
+    assert.deepEqual(await read(0, 3000), expected)
+    assert.deepEqual(await read(999, 1001), expected.slice(999, 1001))
+    assert.deepEqual(await read(2100, 2101), [])
+    await store.purge(512)
+    await store.erase([{ index: 600, id: 'a 600', name: 'input' }])
+    assert.deepEqual(await read(500, 601), [...expected.slice(500, 600), ['a 600', 600, null]])
+  })
+
   define('lists published checkpoints in ascending order', async ({ open }) => {
     const store = await open()
     await new BatchWriter(store).append(numbered('a', 1200))
