@@ -13,6 +13,7 @@ import { formatSignatureLine, formatVkey, type SyncNoteSigner, signNote } from '
 import { formatTlogProof } from '../note/tlog-proof.ts'
 import { redactMembers } from '../privacy/members.ts'
 import type { KeptPart, PrivacyPolicy } from '../privacy/policy.ts'
+import { draftCommon, readCommon, stableText, subjectOf } from '../record/common-event.ts'
 import { draftEntry, parseEntry, type ReadRecord } from '../record/entry.ts'
 import { type Assurance, type PreparedEvent, prepareEvent } from '../record/event.ts'
 import { newId } from '../record/id.ts'
@@ -145,11 +146,15 @@ export class Log implements Sink<LogDraft, Receipt> {
    * `ERR_ID_CONFLICT`, `ERR_OVERLOADED` (retry), `ERR_OUTCOME_UNKNOWN` (retry with the same id), `ERR_HEAD_FORGED`,
    * `ERR_ROLLED_BACK`, `ERR_CLOSED`, `ERR_STORE_…`
    */
-  async record(event: AgentEvent, options: RecordOptions = {}): Promise<Receipt> {
-    const made = this.#item(event, options)
-    const item = 'then' in made ? await this.#awaited(made) : made
-    const [place] = await this.#sequencer.append([item])
-    return this.#receipt(item.id, place!)
+  record(event: AgentEvent, options: RecordOptions = {}): Promise<Receipt> {
+    return new Promise((resolve, reject) => {
+      const made = this.#item(event, options)
+      const append = (item: Item) => {
+        this.#sequencer.enqueue([item], undefined, ([place]) => resolve(this.#receipt(item.id, place!)), reject)
+      }
+      if ('then' in made) this.#awaited(made).then(append, reject)
+      else append(made)
+    })
   }
 
   /** Records events together: all of them, in consecutive entries and in this order, or none. Throws as {@link record}. */
@@ -380,8 +385,32 @@ export class Log implements Sink<LogDraft, Receipt> {
     )
   }
 
+  #item(event: AgentEvent, options: RecordOptions): Item | Promise<Item> {
+    return this.#commonItem(event, options) ?? this.#anyItem(event, options)
+  }
+
+  /** `null` if the event, or what is to be done with it, is not ordinary in every way. */
+  #commonItem(event: AgentEvent, { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions): Item | null {
+    if (sign || this.#identities || this.#privacy.redactor) return null
+    const nowMs = this.#clock()
+    const common = readCommon(event, assurance, () => newId(nowMs))
+    if (!common) return null
+    const { id, idGiven, time, subjects } = common
+    const subject = this.#privacy.looksAtEvents ? subjectOf(common) : undefined
+    const kept: KeptPart[] = []
+    for (const [name, part] of common.parts) {
+      const one = this.#privacy.keep(id, name, part, subject)
+      if ('then' in one || one.withheld) return null
+      kept.push(one)
+    }
+    const draft = draftCommon(common, time ?? formatTime(nowMs), kept)
+    if (!draft) return null
+    const stable = idGiven ? stableText(common, isTimeFilledIn?.(event) ? null : time) : ''
+    return { id, idGiven, draft, payloads: kept, subjects, digest: idGiven ? this.#digest(stable, kept) : NO_DIGEST }
+  }
+
   /** A promise if the redactor gives one: only this event waits for it, and the order of others is unaffected. */
-  #item(event: AgentEvent, { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions): Item | Promise<Item> {
+  #anyItem(event: AgentEvent, { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions): Item | Promise<Item> {
     const prepared = prepareEvent(event, assurance)
     // Who signs a decision stands in the register of people: a token would be nobody's there.
     const { members, parts, subjects } = (!sign && this.#identities?.pseudonymize(prepared)) || prepared
@@ -436,12 +465,10 @@ export class Log implements Sink<LogDraft, Receipt> {
   }
 
   #receipt(id: string, { index, leaf, checkpoint, duplicate, uncompared }: Place): Receipt {
+    const receipt = { origin: this.origin, index, id, leaf: toBase64Url(leaf), checkpoint }
+    if (!duplicate && !uncompared) return receipt
     return {
-      origin: this.origin,
-      index,
-      id,
-      leaf: toBase64Url(leaf),
-      checkpoint,
+      ...receipt,
       ...(duplicate && { duplicate }),
       ...(uncompared && { uncompared }),
     }

@@ -20,6 +20,11 @@ export function utf8(text: string): Uint8Array<ArrayBuffer> {
   return bytes
 }
 
+/** Length of a string in UTF-8 bytes. */
+export function utf8Length(text: string): number {
+  return Buffer.byteLength(text, 'utf8')
+}
+
 /** Text of UTF-8 bytes. Throws `TypeError` where they are not UTF-8; keeps a byte order mark as a character. */
 export function fromUtf8(bytes: Uint8Array): string {
   if (!isUtf8(bytes)) throw new TypeError('not UTF-8')

@@ -8,6 +8,10 @@ export function utf8(text: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(text)
 }
 
+export function utf8Length(text: string): number {
+  return encoder.encode(text).length
+}
+
 export function fromUtf8(bytes: Uint8Array): string {
   return decoder.decode(bytes)
 }

@@ -4,10 +4,10 @@
  * No text escapes it: an error's message, a policy's reason and a guardrail's detail are parts like any other.
  */
 import { hmacSha256, type MacKey, sha256 } from '#crypto'
-import { toBase64Url } from '../bytes.ts'
+import { toBase64Url, utf8Length } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { carry } from '../record/carry.ts'
-import { checkDisclosure, commitTo, disclose, type PartMeta, utf8Length } from '../record/disclosure.ts'
+import { checkDisclosure, commitTo, disclose, type PartMeta } from '../record/disclosure.ts'
 import type { Mode, PartInput } from '../record/event.ts'
 import { canonicalize, type Json } from '../record/jcs.ts'
 import { MODES } from '../record/schema.ts'
@@ -98,6 +98,11 @@ export class PrivacyPolicy {
   /** The redactor for text that is kept. */
   get redactor(): PartRedactor | null {
     return this.#redactor
+  }
+
+  /** Whether a mode can depend on more than the name of a part. */
+  get looksAtEvents(): boolean {
+    return (this.#stated.rules ?? []).length > 0
   }
 
   /** Which mode part `name` of such an event gets, and by which rule. */

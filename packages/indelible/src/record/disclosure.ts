@@ -6,7 +6,7 @@
  * says nothing about the value, however few values are possible.
  */
 import { randomBytes, sha256 } from '#crypto'
-import { fromBase64Url, toBase64Url, utf8 } from '../bytes.ts'
+import { fromBase64Url, toBase64Url } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
 import { type Json, parseCanonical } from './jcs.ts'
 
@@ -104,8 +104,11 @@ export function checkCommitment(
 }
 
 function beginningOf(origin: string, id: string, name: string): string {
-  return `["${TAG}",${JSON.stringify(origin)},${JSON.stringify(id)},${JSON.stringify(name)},"`
+  // One log, one origin.
+  if (origin !== quoted.origin) quoted = { origin, text: JSON.stringify(origin) }
+  return `["${TAG}",${quoted.text},${JSON.stringify(id)},${JSON.stringify(name)},"`
 }
+let quoted = { origin: '', text: '""' }
 
 /**
  * The content of a disclosure whose commitment the caller computes himself.
@@ -126,11 +129,6 @@ export function parseDisclosure(disclosure: string): PartDisclosure {
   if (saltBytes(salt) < SALT_BYTES) throw invalid(`has a salt shorter than ${SALT_BYTES} bytes`)
   if (typeof meta !== 'object' || meta === null || Array.isArray(meta)) throw invalid('has no meta object')
   return { origin, id, name, salt, value: value!, meta: meta as PartMeta }
-}
-
-/** Length of a text in UTF-8 bytes. */
-export function utf8Length(text: string): number {
-  return utf8(text).length
 }
 
 function saltBytes(salt: string): number {

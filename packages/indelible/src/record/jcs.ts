@@ -172,7 +172,8 @@ function isSorted(keys: readonly string[]): boolean {
 
 const NEEDS_CARE = /[^ !#-[\]-~]/
 
-function quote(text: string): string {
+/** Canonical text of a string; {@link canonicalize} says what it throws. */
+export function quote(text: string): string {
   if (!NEEDS_CARE.test(text)) return `"${text}"`
   if (!text.isWellFormed()) throw new Flaw('a lone surrogate')
   return JSON.stringify(text)

@@ -78,7 +78,8 @@ export type AuditType = (typeof AUDIT_TYPES)[number]
 
 const known = new Set<string>([...EVENT_TYPES, ...AUDIT_TYPES])
 const OPEN_TYPE = /^(step|memory|http|x)\.[a-z0-9_]+(\.[a-z0-9_]+){0,5}$/
-const isType = (type: string) => known.has(type) || (type.length <= 128 && OPEN_TYPE.test(type))
+/** Whether entries may be of this type, `audit.*` included. */
+export const isType = (type: string) => known.has(type) || (type.length <= 128 && OPEN_TYPE.test(type))
 
 /** Whether an event may have this type; `audit.*` comes from the log alone. */
 export const isAgentEventType = (type: string) => isType(type) && !type.startsWith('audit.')
@@ -109,7 +110,8 @@ const time = z.string().refine(isTime, 'expected a time of the form YYYY-MM-DDTH
 const ATTRIBUTE_KEY = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/
 export const PART_NAME = /^[a-z][a-z0-9_.-]{0,63}$/
 
-function isCarriable(value: number): boolean {
+/** Whether an I-JSON number can be `value`, if it is finite. */
+export function isCarriable(value: number): boolean {
   return !Number.isInteger(value) || Number.isSafeInteger(value)
 }
 
@@ -124,6 +126,11 @@ export const MAX_ATTRIBUTES = 32
 const attributes = z
   .record(z.string().regex(ATTRIBUTE_KEY), attributeValue)
   .refine((value) => Object.keys(value).length <= MAX_ATTRIBUTES, `more than ${MAX_ATTRIBUTES} attributes`)
+
+/** Most amounts of `usage`. */
+export const MAX_AMOUNTS = 16
+/** Most persons that one event concerns. */
+export const MAX_SUBJECTS = 64
 
 export const isAttributeKey = (key: string) => ATTRIBUTE_KEY.test(key)
 
@@ -179,7 +186,7 @@ const shared = {
     .optional(),
   usage: z
     .record(z.string().regex(/^[a-z][a-z0-9_]{0,63}$/), amount)
-    .refine((value) => Object.keys(value).length <= 16, 'more than 16 amounts')
+    .refine((value) => Object.keys(value).length <= MAX_AMOUNTS, `more than ${MAX_AMOUNTS} amounts`)
     .optional(),
   duration_ms: amount.optional(),
   error: z.strictObject({ type: string, code: string.optional() }).optional(),
@@ -246,7 +253,7 @@ export const eventSchema = z.strictObject({
   guardrail: shared.guardrail.unwrap().extend({ detail: z.unknown().optional() }).optional(),
   attributes: z.record(z.string(), z.unknown()).optional(),
   parts: z.record(z.string().regex(PART_NAME, 'expected a part name such as output'), partInput).optional(),
-  subjects: z.array(string).max(64).optional(),
+  subjects: z.array(string).max(MAX_SUBJECTS).optional(),
 })
 
 /**

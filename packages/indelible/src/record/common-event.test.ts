@@ -1,0 +1,181 @@
+import { describe, expect, it } from 'vitest'
+import { fromUtf8 } from '../bytes.ts'
+import { draftCommon, readCommon, stableText, subjectOf } from './common-event.ts'
+import { draftEntry } from './entry.ts'
+import { type Assurance, prepareEvent } from './event.ts'
+import { ENTRY_SCHEMA } from './schema.ts'
+
+const ID = '0198f3c2-7a10-7c5e-8d2a-0123456789ab'
+const TIME = '2026-01-02T03:04:05.678Z'
+const PARTS = ['z', 'output', 'a.b'].map((name) => ({ name, commit: 'c'.repeat(43), mode: 'full' as const }))
+
+const minimal = { type: 'tool.end', actor: { type: 'agent', id: 'a' } }
+const full = {
+  id: ID,
+  time: '2026-01-02T04:04:05+01:00',
+  type: 'x.test.one',
+  actor: { type: 'user', version: '1.0', name: 'Ann "漢" \\', id: 'ann\n', on_behalf_of: 'bob' },
+  outcome: 'failure',
+  assurance: 'reported',
+  tenant: 't',
+  session: 's',
+  run: { id: 'r', parent: 'p' },
+  call: 'c',
+  tool: { name: 'n', version: 'v', server: 's', kind: 'k' },
+  model: { provider: 'p', name: 'n', version: 'v', reasoning_effort: 'low' },
+  usage: { output_tokens: 2, input_tokens: 1, cost_usd: 0.000_000_1 },
+  duration_ms: -0,
+  error: { type: 'T', code: 'C' },
+  policy: { id: 'i', version: 'v', decision: 'd', rule: 'r' },
+  source: { adapter: 'a', sdk: 's', host: 'h' },
+  attributes: { z: 1, a: '', 'b.c': true, _d: null, e: -0, f: 1.5e-7, g: 'é\u2028' },
+  parts: { z: { value: 1 }, output: { value: { text: 'x' } }, 'a.b': { value: undefined } },
+  subjects: ['ann', 'bob'],
+}
+
+/** Text of the entry and what a retry must repeat, by the long way. */
+function long(event: unknown, ceiling: Assurance) {
+  const { members, parts, subjects } = prepareEvent(event, ceiling)
+  const { id = ID, time = TIME, ...rest } = members
+  const record: Record<string, unknown> = { ...rest, schema: ENTRY_SCHEMA, id, time }
+  const kept = PARTS.filter(({ name }) => parts.has(name))
+  if (kept.length > 0) record.parts = Object.fromEntries(kept.map(({ name, commit, mode }) => [name, { commit, mode }]))
+  const { draft, stable } = draftEntry(record as never, { time: members.time !== undefined })
+  return { text: fromUtf8(draft.bytes), gap: draft.gap, stable, parts: [...parts], subjects }
+}
+
+function short(event: unknown, ceiling: Assurance) {
+  const common = readCommon(event, ceiling, () => ID)
+  if (!common) return null
+  const kept = PARTS.filter(({ name }) => common.parts.some(([part]) => part === name))
+  const draft = draftCommon(common, common.time ?? TIME, kept)
+  if (!draft) return null
+  const { parts, subjects } = common
+  return { text: fromUtf8(draft.bytes), gap: draft.gap, stable: stableText(common, common.time), parts, subjects }
+}
+
+function shorter(event: Record<string, unknown>, pick: () => number): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(event).filter(([key]) => key === 'type' || key === 'actor' || pick() < 0.5))
+}
+
+/** Numbers from 0 to 1 that are the same in every run. */
+function sequence(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+describe('a common event', () => {
+  it('becomes the same entry as by the long way', () => {
+    for (const event of [minimal, full]) expect(short(event, 'observed')).toEqual(long(event, 'observed'))
+    for (let seed = 0; seed < 300; seed++) {
+      const event = shorter(full, sequence(seed))
+      expect(short(event, 'observed')).toEqual(long(event, 'observed'))
+    }
+  })
+
+  // Values that are wrong, or right in an unusual way, or that move to a part.
+  const odd: unknown[] = [
+    ...['', 'x'.repeat(256), 'x'.repeat(257), '\ud800', 'agent', 'audit.opened', 'x.y', 'é', '__proto__', 'success'],
+    ...[0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, null, undefined, true, 1n, Symbol('s'), () => 1],
+    ...[
+      [],
+      {},
+      [1],
+      { id: 'a' },
+      { name: 'a', id: 'b' },
+      { type: 'agent', id: 'a', more: 'b' },
+      { type: 'robot', id: 'a' },
+    ],
+    ...[{ type: 'agent', id: undefined }, { name: 'a', version: undefined }, { type: 'T', message: 'm' }, new Date(0)],
+    ...[{ a: { value: 1, more: 2 } }, { A: { value: 1 } }, { a: {} }, { a: { disclosure: 'd', mode: 'full' } }],
+    ...[{ key: 'v' }, { key: 5 }, { '1': 1 }, { ['__proto__']: 1 }, { key: 'x'.repeat(257) }, { key: {} }, new Map()],
+    Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`k${i}`, i])),
+    Object.fromEntries(Array.from({ length: 32 }, (_, i) => [`k${i}`, 'é'.repeat(250)])),
+    Object.create({ id: 'inherited' }),
+    Object.assign(Object.create(null), { id: 'a', type: 'user', name: 'n' }),
+    new (class Thing {
+      id = 'a'
+    })(),
+    new Proxy(
+      {},
+      {
+        get: () => 'a',
+        ownKeys: () => {
+          throw new Error('no')
+        },
+      },
+    ),
+    {
+      type: 'agent',
+      get id() {
+        throw new Error('no')
+      },
+    },
+    ['a', 'b'],
+    Array(65).fill('a'),
+    ID,
+    ID.toUpperCase(),
+    '2026-02-30T00:00:00Z',
+    'enforced',
+    'imported',
+  ]
+
+  it('is left to the long way, or becomes the same, whatever one member holds', () => {
+    let same = 0
+    for (const key of [...Object.keys(full), 'unknown', '__proto__', 'guardrail', 'trace']) {
+      for (const value of odd) {
+        const event = { ...minimal }
+        Object.defineProperty(event, key, { value, enumerable: true, configurable: true, writable: true })
+        const result = short(event, 'observed')
+        if (result === null) continue
+        same++
+        expect(result).toEqual(long(event, 'observed'))
+      }
+    }
+    expect(same).toBeGreaterThan(60)
+  })
+
+  it('is left to the long way, or becomes the same, whatever is handed in', () => {
+    for (const value of odd) expect(short(value, 'observed')).toBeNull()
+    for (const ceiling of ['enforced', 'observed', 'reported', 'imported'] as const) {
+      for (const assurance of ['enforced', 'observed', 'reported', 'imported', 'other']) {
+        const result = short({ ...minimal, assurance }, ceiling)
+        if (result) expect(result).toEqual(long({ ...minimal, assurance }, ceiling))
+        else expect(() => long({ ...minimal, assurance }, ceiling)).toThrow()
+      }
+    }
+  })
+
+  it('judges an actor by what it wrote down, not by what a getter says later', () => {
+    let asked = 0
+    const actor = {
+      id: 'a',
+      get type() {
+        return asked++ === 0 ? 'robot' : 'agent'
+      },
+    }
+    expect(short({ type: 'x.y', actor }, 'observed')).toBeNull()
+    expect(short({ type: 'x.y', actor: { type: 'robot', id: 'a","type":"agent"}' } }, 'observed')).toBeNull()
+  })
+
+  it('that is too large is left to the long way, which names the member', () => {
+    const parts = Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`p${i}`, { value: 1 }]))
+    const common = readCommon({ ...minimal, parts }, 'observed', () => ID)!
+    const kept = Array.from({ length: 1000 }, (_, i) => ({ ...PARTS[0]!, name: `p${i}` }))
+    expect(draftCommon(common, TIME, kept)).toBeNull()
+  })
+
+  it('shows rules what prepareEvent shows them', () => {
+    for (const event of [minimal, full]) {
+      const { type, tenant, tool } = prepareEvent(event, 'observed').members
+      expect(subjectOf(readCommon(event, 'observed', () => ID)!)).toMatchObject({
+        type,
+        ...(tenant && { tenant }),
+        ...(tool && { tool }),
+      })
+    }
+  })
+})
