@@ -10,7 +10,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const library = (path) => import(new URL(`../packages/indelible/dist/${path}`, import.meta.url).href)
-const { concat, toBase64, toBase64Url, toHex, u64be, utf8 } = await library('bytes.js')
+const { concat, toBase64, toBase64Url, toHex, u64be, utf8, utf8Length } = await library('bytes.js')
 const { entryMac, epochMacKey, GENESIS_MAC, macKeyId, Ratchet, sealMac } = await library('chain/chain.js')
 const { formatMacVerificationKey, parseMacVerificationKey } = await library('chain/verification-key.js')
 const { signerFromSkey } = await library('keys/signer.js')
@@ -19,7 +19,7 @@ const { formatVkey, parseNote, parseVkey, signNote, verifierKey } = await librar
 const { formatSkey } = await library('note/skey.js')
 const { formatTlogProof } = await library('note/tlog-proof.js')
 const { hkdfSha256, hmacSha256, macKey, sha256 } = await library('platform/crypto-node.js')
-const { disclose, utf8Length } = await library('record/disclosure.js')
+const { disclose } = await library('record/disclosure.js')
 const { formatId } = await library('record/id.js')
 const { canonicalize } = await library('record/jcs.js')
 const { MemoryStore } = await library('store/memory.js')
