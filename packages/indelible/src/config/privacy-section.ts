@@ -1,11 +1,15 @@
 /** Section `privacy`: what is kept of the parts of an event, and how it is protected. */
 import { z } from 'zod'
 import { DEFAULT_PREVIEW_CHARS, parseMode } from '../privacy/modes.ts'
+import { PACK_NAMES } from '../privacy/redaction/rule.ts'
 import { findRuleFaults } from '../privacy/rules.ts'
 import { MODES, PART_NAME } from '../record/schema.ts'
 
 /** Our names, and those that other systems have for the same. */
 const mode = z.preprocess((name) => (typeof name === 'string' ? (parseMode(name) ?? name) : name), z.enum(MODES))
+
+/** What a replacement shows. */
+const KIND_NAME = /^[A-Z][A-Z0-9_]{0,63}$/
 
 const pattern = z.string().min(1).max(256)
 
@@ -37,8 +41,19 @@ export const privacySection = z
     /** `sha256` lets anybody try out values against a fingerprint. */
     fingerprint: z.enum(['hmac-sha256', 'sha256']).default('hmac-sha256'),
     preview_chars: z.number().int().min(1).max(4096).default(DEFAULT_PREVIEW_CHARS),
-    /** How long a recognizer that answers later may take until the part is withheld, ms. */
-    redactor_timeout_ms: z.number().int().min(1).max(600_000).default(2000),
+    /** Redaction packs beside `global` and `secrets`, which are always on. */
+    packs: z.array(z.enum(PACK_NAMES)).max(PACK_NAMES.length).default([]),
+    /** The deployment's own, in RE2 syntax. */
+    patterns: z
+      .array(z.strictObject({ kind: z.string().regex(KIND_NAME), pattern: z.string().min(1).max(4096) }))
+      .max(256)
+      .default([]),
+    /** Rules by path, such as `*.password`: `drop`, `keep`, or the kind that is shown instead. */
+    fields: z.record(z.string().min(1).max(256), z.string().min(1).max(64)).default({}),
+    /** A module that exports `recognize`, for what no pattern finds; relative to the home. */
+    recognizer: z.string().min(1).optional(),
+    /** How long it may take for one value until the part is withheld, ms. */
+    recognizer_timeout_ms: z.number().int().min(1).max(600_000).default(1000),
     /** Whether payloads are encrypted under keys of the vault. `auto`: where the store's backups keep what was deleted. */
     encrypt: z.union([z.boolean(), z.literal('auto')]).default('auto'),
     /** What stands in entries as a random token that the vault maps. */

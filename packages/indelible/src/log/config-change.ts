@@ -8,6 +8,8 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { sha256 } from '#crypto'
+import { toBase64Url } from '../bytes.ts'
 import type { Config } from '../config/config.ts'
 import { flattenConfig, withoutPassword } from '../config/sources.ts'
 import { isIndelibleError } from '../errors.ts'
@@ -37,9 +39,13 @@ const MAX_STATED = 10_000
 /** An append waits for another process's for as long as the store lets it, ms. */
 const LOCK_MS = 40_000
 
+/** What is in force beyond the text of the configuration, by flat key: packs of redaction rules, say. */
+export type Facts = ReadonlyMap<string, unknown>
+const NO_FACTS: Facts = new Map()
+
 /** Keeps `config` as the one that is applied to a log that is being made. */
-export function writeAppliedConfig(home: string, config: Config): void {
-  const flat = Object.fromEntries(flattenConfig(config))
+export function writeAppliedConfig(home: string, config: Config, facts: Facts = NO_FACTS): void {
+  const flat = Object.fromEntries([...flattenConfig(config), ...facts])
   writeFileAtomic(appliedPath(home), `${JSON.stringify(flat, null, 2)}\n`)
 }
 
@@ -49,22 +55,27 @@ export function writeAppliedConfig(home: string, config: Config): void {
  * The entry comes first and the file second: a crash in between has the change recorded twice, never not at all. A log that
  * takes no entry now gets it before the next one.
  */
-export async function recordConfigChange(home: string, config: Config, log: Log): Promise<void> {
-  if (changesOf(home, config).length === 0) return
+export async function recordConfigChange(
+  home: string,
+  config: Config,
+  log: Log,
+  facts: Facts = NO_FACTS,
+): Promise<void> {
+  if (changesOf(home, config, facts).length === 0) return
   let isStated = false
   const apply = async () => {
     // Another process that came with the same configuration may have been faster.
-    const changes = changesOf(home, config)
+    const changes = changesOf(home, config, facts)
     isStated = true
     await state(changes, log)
-    writeAppliedConfig(home, config)
+    writeAppliedConfig(home, config, facts)
   }
   try {
     await withFileLock(`${appliedPath(home)}.lock`, apply, { timeoutMs: LOCK_MS, foreignMs: LOCK_MS })
   } catch (error) {
     // Whether the log can be written shows when an entry is.
     if (!isIndelibleError(error)) throw error
-    if (!isStated) await state(changesOf(home, config), log).catch(() => {})
+    if (!isStated) await state(changesOf(home, config, facts), log).catch(() => {})
   }
 }
 
@@ -76,14 +87,14 @@ async function state(changes: readonly ConfigChange[], log: Log): Promise<void> 
   await Promise.all(written)
 }
 
-function changesOf(home: string, config: Config): ConfigChange[] {
+function changesOf(home: string, config: Config, facts: Facts): ConfigChange[] {
   const before = readApplied(home)
-  const after = flattenConfig(config)
+  const after = new Map([...flattenConfig(config), ...facts])
   const keys = [...new Set([...before.keys(), ...after.keys()])].sort()
   return keys
     .map((key) => ({ key, from: before.get(key) ?? null, to: after.get(key) ?? null }))
     .filter(({ from, to }) => canonicalize(from) !== canonicalize(to))
-    .map(({ key, from, to }) => ({ key, from: stated(from), to: stated(to) }))
+    .map(({ key, from, to }) => ({ key, from: stated(key, from), to: stated(key, to) }))
 }
 
 function readApplied(home: string): Map<string, unknown> {
@@ -106,9 +117,16 @@ function isStatable(pair: unknown): boolean {
 }
 
 /** Entries are for good, so are the secrets that slip into one. */
-function stated(value: unknown): unknown {
+function stated(key: string, value: unknown): unknown {
+  // What is searched for can be what nobody is to know: a list of names, say.
+  if (key === 'privacy.patterns' && Array.isArray(value) && value.length > 0) return digestOf(value)
+  if (typeof value === 'object' && value !== null && canonicalize(value).length > MAX_TEXT) return digestOf(value)
   const shown = withoutPassword(value)
   return typeof shown === 'string' && shown.length > MAX_TEXT ? `${shown.slice(0, MAX_TEXT).toWellFormed()}…` : shown
+}
+
+function digestOf(value: unknown): { readonly sha256: string } {
+  return { sha256: toBase64Url(sha256(canonicalize(value))) }
 }
 
 function appliedPath(home: string): string {

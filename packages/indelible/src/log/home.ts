@@ -26,7 +26,7 @@ import { isGone, processToken } from '../keys/process.ts'
 import type { Profile } from '../keys/signer.ts'
 import { parseCheckpoint } from '../note/checkpoint.ts'
 import { formatVkey, parseNote } from '../note/signed-note.ts'
-import type { PartRedactor } from '../privacy/policy.ts'
+import type { Recognizer } from '../privacy/redactor.ts'
 import type { Mode } from '../record/event.ts'
 import type { LogStore } from '../store/store.ts'
 import { createStoreAt, DEFAULT_STORE, openStoreAt } from '../store/stores.ts'
@@ -36,7 +36,7 @@ import { captureOptions, hasSpooled } from './capture-options.ts'
 import { recordConfigChange, writeAppliedConfig } from './config-change.ts'
 import { Identities } from './identities.ts'
 import { Log } from './log.ts'
-import { privacyPolicy } from './privacy-home.ts'
+import { configuredRedactor, privacyPolicy, redactionFacts } from './privacy-home.ts'
 import { Sequencer } from './sequencer.ts'
 import { openVault, openVaultToRead, protectPayloads } from './vault-home.ts'
 
@@ -119,10 +119,8 @@ export async function createLog(options: CreateLogOptions = {}): Promise<Created
     }
     writeFileAtomic(join(draft, 'config.json'), `${JSON.stringify(config, null, 2)}\n`)
     // Without the environment: what that changes is an entry as soon as the log is opened.
-    writeAppliedConfig(
-      draft,
-      parseConfig(config, () => 'config.json'),
-    )
+    const applied = parseConfig(config, () => 'config.json')
+    writeAppliedConfig(draft, applied, redactionFacts(draft, applied, await configuredRedactor(draft, applied)))
     mkdirSync(join(draft, 'spool'), { mode: 0o700 })
     const keys = new FileKeys(keysDraft, { host })
     const vkey = formatVkey(keys.signer.key)
@@ -184,8 +182,8 @@ export interface OpenLogOptions {
   readonly capture?: Mode
   /** Runs are recorded only if the configuration or `INDELIBLE_CAPTURE__ENABLED` says so: for an application that embeds us. */
   readonly embedded?: boolean
-  /** Sees all text that is kept, after the packs of the configuration: a recognizer for names, say. */
-  readonly redactor?: PartRedactor
+  /** Finds in text that is kept what no pattern does, such as names; instead of the configuration's. */
+  readonly recognizer?: Recognizer
   /** Keeps the query index up to date in a thread of its own. Default false: queries bring it up to date when asked. */
   readonly index?: boolean
 }
@@ -215,7 +213,7 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
   )
   let log: Log | null = null
   try {
-    const privacy = privacyPolicy(config, keys, options)
+    const { privacy, facts } = await privacyPolicy(home, config, keys, options)
     const { pseudonyms } = config.privacy
     const identities = vault && pseudonyms.length > 0 ? new Identities(vault, pseudonyms) : null
     const { max_batch: maxBatch, max_pending_bytes: maxPendingBytes } = config.log
@@ -228,7 +226,7 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
       await log.notice('adopted')
       await keys.bind()
     }
-    await recordConfigChange(home, config, log)
+    await recordConfigChange(home, config, log, facts)
     rmSync(join(keysDirectory(home, config), UNFINISHED), { force: true })
     publishVkey(home, keys)
     log.onClose(() => publishVkey(home, keys))

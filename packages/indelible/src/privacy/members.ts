@@ -4,7 +4,7 @@
  */
 import { MOVED, type PreparedEvent } from '../record/event.ts'
 import type { Json } from '../record/jcs.ts'
-import { MAX_STRING } from '../record/schema.ts'
+import { isAttributeKey, MAX_STRING } from '../record/schema.ts'
 import type { PartRedactor, RedactedValue } from './policy.ts'
 
 /** Stands for a text that the redactor failed on. */
@@ -14,48 +14,59 @@ const WITHHELD = '[WITHHELD]'
 const PLAIN_WORD = /^[A-Za-z_-]{0,32}$/
 /** Identifiers: what call ids, names of tools and codes of errors are made of. A false find would cost their correlation. */
 const IDENTIFIER = /^[A-Za-z][A-Za-z0-9_.:/-]{0,63}$/
+/** Members whose names alone may have their values dropped. */
+const TELLING_KEY = /pass|secret|token|track|key|card/i
+const CODE_KEY = /cv[vc2]|csc|pin/i
+/** A number of so many digits may be an identifier. */
+const SMALL = 10_000_000
 
-interface Place {
+type Members = PreparedEvent['members']
+
+/**
+ * Redacts the attributes of an event and the names that an agent or a tool may have made up. Members that change are
+ * replaced, not written to: they may be the caller's.
+ *
+ * @returns a promise if the redactor gives one
+ */
+export function redactMembers(members: Members, redactor: PartRedactor): null | Promise<null> {
+  const attributes = needsLook(members.attributes) ? (members.attributes as Json) : {}
+  const names = namesIn(members)
+  if (attributes !== members.attributes && names.length === 0) return null
+  const texts = names.map(({ text }) => text)
+  let left: RedactedValue | Promise<RedactedValue>
+  try {
+    left = redactor.redact([attributes, texts])
+  } catch {
+    left = FAILED
+  }
+  if (!('then' in left)) return put(members, names, left)
+  return left.then(
+    (settled) => put(members, names, settled),
+    () => put(members, names, FAILED),
+  )
+}
+
+const FAILED: RedactedValue = { value: null, counts: {}, failed: true }
+
+function needsLook(attributes: Members['attributes']): boolean {
+  return Object.entries(attributes ?? {}).some(([key, value]) => {
+    if (typeof value === 'string') return !PLAIN_WORD.test(value) || TELLING_KEY.test(key) || CODE_KEY.test(key)
+    return typeof value === 'number' && (Math.abs(value) >= SMALL || CODE_KEY.test(key))
+  })
+}
+
+interface Name {
   readonly text: string
   readonly put: (text: string) => void
 }
 
-/**
- * Redacts the attributes of an event and the names that an agent or a tool may have made up.
- * Members that change are replaced, not written to: they may be the caller's.
- * @returns a promise if the redactor gives one
- */
-export function redactMembers(members: PreparedEvent['members'], redactor: PartRedactor): null | Promise<null> {
-  const places = placesOf(members)
-  if (places.length === 0) return null
-  const texts = places.map(({ text }) => text)
-  let left: RedactedValue | Promise<RedactedValue>
-  try {
-    left = redactor.redact(texts)
-  } catch {
-    return withhold(places)
+function namesIn(members: Members): Name[] {
+  const { call, tool, error } = members
+  const names: Name[] = []
+  const add = (text: string | undefined, put: Name['put']) => {
+    if (text !== undefined && text !== MOVED && !IDENTIFIER.test(text)) names.push({ text, put })
   }
-  if (!('then' in left)) return put(places, left)
-  return left.then(
-    (settled) => put(places, settled),
-    () => withhold(places),
-  )
-}
-
-function placesOf(members: PreparedEvent['members']): Place[] {
-  const places: Place[] = []
-  const { attributes, tool, error } = members
-  for (const [key, value] of Object.entries(attributes ?? {})) {
-    if (typeof value !== 'string' || PLAIN_WORD.test(value)) continue
-    const put = (text: string) => {
-      members.attributes = { ...members.attributes, [key]: text }
-    }
-    places.push({ text: value, put })
-  }
-  const add = (text: string | undefined, put: Place['put']) => {
-    if (text !== undefined && text !== MOVED && !IDENTIFIER.test(text)) places.push({ text, put })
-  }
-  add(members.call, (text) => {
+  add(call, (text) => {
     members.call = text
   })
   add(tool?.name, (text) => {
@@ -67,24 +78,33 @@ function placesOf(members: PreparedEvent['members']): Place[] {
   add(error?.code, (text) => {
     members.error = { ...members.error!, code: text }
   })
-  return places
+  return names
 }
 
-function put(places: readonly Place[], { value, failed }: RedactedValue): null {
-  if (failed || !Array.isArray(value) || value.length !== places.length) return withhold(places)
-  for (const [i, place] of places.entries()) place.put(fitting((value as readonly Json[])[i]!))
+function put(members: Members, names: readonly Name[], { value, failed }: RedactedValue): null {
+  const [attributes, texts] = !failed && Array.isArray(value) ? (value as readonly Json[]) : []
+  const isWhole = Array.isArray(texts) && texts.length === names.length
+  for (const [i, name] of names.entries()) name.put(fitting(isWhole ? (texts as readonly Json[])[i] : undefined))
+  if (needsLook(members.attributes)) members.attributes = fittingAttributes(members.attributes!, attributes)
   return null
 }
 
-function withhold(places: readonly Place[]): null {
-  for (const place of places) place.put(WITHHELD)
-  return null
+function fittingAttributes(before: NonNullable<Members['attributes']>, after: Json | undefined): Members['attributes'] {
+  const isObject = typeof after === 'object' && after !== null && !Array.isArray(after)
+  if (!isObject) return Object.fromEntries(Object.entries(before).map(([key]) => [key, WITHHELD]))
+  // A key that was redacted is the name of no attribute any more.
+  const kept = Object.entries(after).filter(([key]) => isAttributeKey(key))
+  const values = kept.map(([key, value]) => [key, typeof value === 'string' ? cut(value) : value])
+  return Object.fromEntries(values) as NonNullable<Members['attributes']>
 }
 
 /** What a redactor puts in may be longer than what it takes out. */
-function fitting(text: Json): string {
-  if (typeof text !== 'string' || text === '') return WITHHELD
+function fitting(text: Json | undefined): string {
+  return typeof text === 'string' && text !== '' ? cut(text) : WITHHELD
+}
+
+function cut(text: string): string {
   if (text.length <= MAX_STRING) return text
-  const cut = text.slice(0, MAX_STRING)
-  return cut.isWellFormed() ? cut : cut.slice(0, -1)
+  const head = text.slice(0, MAX_STRING)
+  return head.isWellFormed() ? head : head.slice(0, -1)
 }

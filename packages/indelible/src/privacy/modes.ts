@@ -89,6 +89,8 @@ function addMember(shape: Map<string, Json>, name: string, inner: Json): void {
 
 /** Letters, digits, the usual separators; not the numbers, addresses and sentences that maps are keyed by. */
 const MEMBER_NAME = /^[\p{L}_$][\p{L}\p{M}\p{N} _.$:/-]{0,63}$/u
+/** What a redactor, or an earlier pass, has put there. */
+const REPLACED = /^(?:<key>|\[[A-Z][A-Z0-9_]*\])(?: [0-9]+)?$/
 const LONG_NUMBER = /\p{Nd}(?:[ _.:/-]?\p{Nd}){3}/u
 
 /**
@@ -98,7 +100,9 @@ const LONG_NUMBER = /\p{Nd}(?:[ _.:/-]?\p{Nd}){3}/u
 export function keysOf(value: Json): Map<string, string> {
   const keys = new Map<string, string>()
   const add = (key: string) => {
-    if (!keys.has(key)) keys.set(key, MEMBER_NAME.test(key) && !LONG_NUMBER.test(key) ? key : UNNAMED)
+    if (keys.has(key)) return
+    const isName = (MEMBER_NAME.test(key) && !LONG_NUMBER.test(key)) || REPLACED.test(key)
+    keys.set(key, isName ? key : UNNAMED)
   }
   const visit = (node: Json): void => {
     if (typeof node !== 'object' || node === null) return
@@ -125,7 +129,8 @@ export const DEFAULT_PREVIEW_CHARS = 120
 /** The beginning of a redacted value as text: a text itself, or canonical JSON. */
 export function previewOf(redacted: Json, maxChars: number): string {
   const text = typeof redacted === 'string' ? redacted : canonicalize(redacted)
-  if (text.length <= maxChars) return text
+  // A preview that another process has made is one: previews of previews would lose a character each time.
+  if (text.length <= maxChars || (text.length === maxChars + 1 && text.endsWith('…'))) return text
   const head = text.slice(0, maxChars)
   // Half a surrogate pair is no text.
   return `${head.isWellFormed() ? head : head.slice(0, -1)}…`
