@@ -36,6 +36,7 @@ export {
   type TrainingRun,
 } from './lifecycle/lifecycle.ts'
 export { type Lineage, lineageOf } from './lifecycle/lineage.ts'
+export type { EraseRequest, ErasureGuard, ErasureReceipt, ErasureTarget } from './log/erasure.ts'
 export {
   type CreatedLog,
   type CreateLogOptions,

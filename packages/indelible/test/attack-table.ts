@@ -196,6 +196,12 @@ const table = [
     'disclosure_altered',
   ],
   ['disclosure-deleted', 'deletes a disclosure that nobody erased', 'signature', 'disclosure_missing'],
+  [
+    'disclosure-returned',
+    'puts back a disclosure that was erased, as a backup that is restored would',
+    'signature',
+    'disclosure_returned',
+  ],
   ['disclosure-extra', 'adds a disclosure that the entry does not commit to', 'signature', 'disclosure_unexpected'],
   ['disclosure-behind', 'adds a disclosure where the next entry will be', 'signature', 'disclosure_unexpected'],
   ['erased-forged', 'deletes a disclosure and writes an audit.erased over another entry', 'signature', 'entry_altered'],

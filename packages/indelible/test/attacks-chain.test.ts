@@ -192,6 +192,27 @@ describe('parts, by an operator who signs', () => {
     { only: [] },
   )
 
+  const stateErasure = (isGone: boolean) =>
+    operate((forged, victim) => {
+      const index = partIn(forged)
+      const state = (at: number, audit: Members) => {
+        victim.sql('DELETE FROM payloads WHERE idx = ?', at)
+        forged.edit(at, ({ parts: _, ...record }) => ({ ...record, type: 'audit.erased', audit }))
+      }
+      state(index + 1, { erasure: ID(7), state: 'pending', parts: [[index, 'input', 'output']] })
+      state(index + 2, { erasure: ID(7), state: 'done' })
+      if (isGone) victim.sql('DELETE FROM payloads WHERE idx = ?', index)
+      else victim.sql("DELETE FROM payloads WHERE idx = ? AND name = 'input'", index)
+    })
+  attack('disclosure-returned', specimen, stateErasure(false), { only: [] })
+
+  it('accepts an erasure that is done and left nothing', async () => {
+    const victim = new Victim(log)
+    stateErasure(true)(victim)
+    victim.done()
+    expect(await verify(victim.path, log)).toMatchObject({ verdict: 'verified', findings: [] })
+  })
+
   it('accepts what an audit.erased entry after it accounts for', async () => {
     const victim = new Victim(log)
     erase((index) => index + 2)(victim)

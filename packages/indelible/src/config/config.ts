@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { IndelibleError } from '../errors.ts'
 import { parseJson } from '../record/jcs.ts'
 import { anchorsSection } from './anchors-section.ts'
+import { auditSection } from './audit-section.ts'
 import { captureSection } from './capture-section.ts'
 import { privacySection } from './privacy-section.ts'
 
@@ -32,6 +33,7 @@ export const configSchema = z.strictObject({
     .prefault({}),
   privacy: privacySection,
   anchors: anchorsSection,
+  audit: auditSection,
   capture: captureSection,
 })
 export type Config = z.infer<typeof configSchema>

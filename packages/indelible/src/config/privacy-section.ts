@@ -4,6 +4,7 @@ import { DEFAULT_PREVIEW_CHARS, parseMode } from '../privacy/modes.ts'
 import { PACK_NAMES } from '../privacy/redaction/rule.ts'
 import { findRuleFaults } from '../privacy/rules.ts'
 import { MODES, PART_NAME } from '../record/schema.ts'
+import { erasureKey, subjectsKey } from './erasure-section.ts'
 
 /** Our names, and those that other systems have for the same. */
 const mode = z.preprocess((name) => (typeof name === 'string' ? (parseMode(name) ?? name) : name), z.enum(MODES))
@@ -58,6 +59,9 @@ export const privacySection = z
     encrypt: z.union([z.boolean(), z.literal('auto')]).default('auto'),
     /** What stands in entries as a random token that the vault maps. */
     pseudonyms: z.array(z.enum(PSEUDONYMOUS_MEMBERS)).max(PSEUDONYMOUS_MEMBERS.length).default([]),
+    /** Where in the inputs of tools the persons stand whom an entry concerns. */
+    subjects: subjectsKey,
+    erasure: erasureKey,
     /** Where the vault's file and its key are; relative to the home. */
     vault: z.strictObject({ dir: z.string().min(1).default('vault') }).prefault({}),
   })

@@ -34,10 +34,13 @@ import { VERSION } from '../version.ts'
 import { auditEntry } from './batch.ts'
 import { captureOptions, hasSpooled } from './capture-options.ts'
 import { recordConfigChange, writeAppliedConfig } from './config-change.ts'
+import type { ErasureGuard } from './erasure.ts'
+import { erasureSite, resumeErasures } from './erasure-home.ts'
 import { Identities } from './identities.ts'
 import { Log } from './log.ts'
 import { configuredRedactor, privacyPolicy, redactionFacts } from './privacy-home.ts'
 import { Sequencer } from './sequencer.ts'
+import { SubjectFinder } from './subject-finder.ts'
 import { openVault, openVaultToRead, protectPayloads } from './vault-home.ts'
 
 /** Default home, relative to the working directory. */
@@ -184,6 +187,10 @@ export interface OpenLogOptions {
   readonly embedded?: boolean
   /** Finds in text that is kept what no pattern does, such as names; instead of the configuration's. */
   readonly recognizer?: Recognizer
+  /** Asked before anything is erased; each may refuse by throwing. */
+  readonly erasureGuards?: readonly ErasureGuard[]
+  /** Whether erasures that were interrupted, or had to wait, go on in the background. Default true. */
+  readonly resumeErasures?: boolean
   /** Keeps the query index up to date in a thread of its own. Default false: queries bring it up to date when asked. */
   readonly index?: boolean
 }
@@ -219,7 +226,10 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     const { max_batch: maxBatch, max_pending_bytes: maxPendingBytes } = config.log
     const places = { home, keys: keysDirectory(home, config), origin: keys.origin }
     const capture = captureOptions(places, config, privacy, options.embedded ?? false)
-    log = await Log.open({ store, keys, privacy, identities, options: { maxBatch, maxPendingBytes }, capture })
+    const site = erasureSite(home, config, vault, options.erasureGuards ?? [])
+    const subjects = SubjectFinder.of(config.privacy.subjects)
+    const sequencing = { maxBatch, maxPendingBytes }
+    log = await Log.open({ store, keys, privacy, identities, options: sequencing, capture, site, subjects })
     noteUncleanShutdown(home, log)
     if (keys.isAdopted) {
       // Bound only once the log says so: a second attempt would not be asked for --adopt any more.
@@ -231,6 +241,7 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     publishVkey(home, keys)
     log.onClose(() => publishVkey(home, keys))
     if (options.index) startIndexing(home, log)
+    if (options.resumeErasures ?? true) resumeErasures(home, log)
     // What earlier processes could not append, somebody has to: the recorder begins with that.
     if (hasSpooled(home)) log.recorder.resume()
     return log

@@ -27,9 +27,13 @@ import { sourceNodeReader } from '../tree/source.ts'
 import { formatRotation } from '../verify/key-history.ts'
 import { auditEntry } from './batch.ts'
 import type { ConfigChange } from './config-change.ts'
+import { Eraser } from './erase.ts'
+import { bareSite, type EraseRequest, type ErasureReceipt, type ErasureSite } from './erasure.ts'
 import type { Identities } from './identities.ts'
 import { LogDraft } from './log-draft.ts'
 import { type Clock, type Item, type Place, Sequencer, type SequencerOptions } from './sequencer.ts'
+import type { SubjectFinder } from './subject-finder.ts'
+import { subjectMac } from './subjects.ts'
 import { WithheldParts } from './withheld.ts'
 
 /** The log's promise that an entry is durable and under a signed checkpoint. */
@@ -75,6 +79,10 @@ export interface LogParts {
   readonly options?: SequencerOptions
   /** How runs are recorded. Default: failure mode `continue`, without a spool. */
   readonly capture?: RecorderOptions
+  /** What erasures reach besides the store. Default: nothing, and what is under way is in memory only. */
+  readonly site?: ErasureSite
+  /** Persons that the configuration finds in events. */
+  readonly subjects?: SubjectFinder | null
 }
 
 export interface RecordOptions {
@@ -110,12 +118,16 @@ export class Log implements Sink<LogDraft, Receipt> {
   readonly #identities: Identities | null
   readonly #withheld = new WithheldParts((parts) => this.notice('redactor_failed', { parts }))
   readonly #redacting = new Set<Promise<unknown>>()
+  readonly #eraser: Eraser
+  readonly #subjects: SubjectFinder | null
   readonly #onClose: (() => void)[] = []
   readonly #capture: RecorderOptions
   #recorder: Recorder | null = null
   #closing: Promise<void> | null = null
 
-  private constructor({ store, keys, privacy, identities = null, options = {}, capture = {} }: LogParts) {
+  private constructor(made: LogParts) {
+    const { store, keys, privacy, identities = null, options = {}, capture = {} } = made
+    const { site = bareSite(), subjects = null } = made
     this.origin = keys.origin
     this.#store = store
     this.#keys = keys
@@ -125,6 +137,9 @@ export class Log implements Sink<LogDraft, Receipt> {
     this.#clock = options.clock ?? Date.now
     this.#sequencer = new Sequencer(store, keys, options)
     this.#capture = capture
+    const sequencer = this.#sequencer
+    this.#eraser = new Eraser({ store, keys, sequencer, clock: this.#clock, site })
+    this.#subjects = subjects
   }
 
   /**
@@ -292,6 +307,28 @@ export class Log implements Sink<LogDraft, Receipt> {
     })
   }
 
+  /**
+   * Erases parts for good: lists them in an `audit.erased` entry, deletes their disclosures, digests, keys and traces in
+   * derived files, and makes sure that no file holds them any more. Entries and proofs stay as they are. If something is in
+   * the way, such as a reader of an older state, the erasure is `pending` and goes on with {@link resumeErasures}.
+   *
+   * @throws IndelibleError `ERR_ERASURE_INVALID`, `ERR_ERASURE_UNAPPROVED`, `ERR_NOTHING_TO_ERASE`, `ERR_ENTRY_NOT_FOUND`, what
+   * a guard throws, and as {@link record}: then nothing was deleted
+   */
+  async erase(request: EraseRequest): Promise<ErasureReceipt> {
+    return this.#eraser.erase(request)
+  }
+
+  /** Goes on with erasures that were interrupted or had to wait. `openLog` does so by itself. */
+  resumeErasures(): Promise<ErasureReceipt[]> {
+    return this.#eraser.resume()
+  }
+
+  /** Indexes of the entries that concern a person, ascending. */
+  async *subjectEntries(subject: string): AsyncGenerator<number> {
+    for await (const chunk of this.#store.subjectEntries(subjectMac(this.#keys, subject))) yield* chunk
+  }
+
   /** Has an `audit.config.changed` entry written: see {@link Sequencer.audit}. */
   noticeConfigChange(changed: readonly ConfigChange[]): Promise<unknown> {
     return this.#sequencer.audit('audit.config.changed', { changed })
@@ -336,6 +373,7 @@ export class Log implements Sink<LogDraft, Receipt> {
       if (this.#recorder) await this.#recorder.close()
       if (this.#redacting.size > 0) await Promise.allSettled(this.#redacting)
       this.#withheld.stateRest()
+      await this.#eraser.settled()
       await this.#sequencer.close()
     } finally {
       try {
@@ -391,7 +429,7 @@ export class Log implements Sink<LogDraft, Receipt> {
 
   /** `null` if the event, or what is to be done with it, is not ordinary in every way. */
   #commonItem(event: AgentEvent, { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions): Item | null {
-    if (sign || this.#identities || this.#privacy.redactor) return null
+    if (sign || this.#identities || this.#subjects || this.#privacy.redactor) return null
     const nowMs = this.#clock()
     const common = readCommon(event, assurance, () => newId(nowMs))
     if (!common) return null
@@ -411,7 +449,8 @@ export class Log implements Sink<LogDraft, Receipt> {
 
   /** A promise if the redactor gives one: only this event waits for it, and the order of others is unaffected. */
   #anyItem(event: AgentEvent, { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions): Item | Promise<Item> {
-    const prepared = prepareEvent(event, assurance)
+    const given = prepareEvent(event, assurance)
+    const prepared = this.#subjects ? { ...given, subjects: this.#subjects.find(given) } : given
     // Who signs a decision stands in the register of people: a token would be nobody's there.
     const { members, parts, subjects } = (!sign && this.#identities?.pseudonymize(prepared)) || prepared
     const nowMs = this.#clock()

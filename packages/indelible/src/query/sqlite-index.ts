@@ -22,7 +22,7 @@ import { disclosuresOf, type IndexWindow, type QueryIndex, type RunSummary } fro
 import { addToRun, earlierOf, laterOf } from './run-summary.ts'
 
 /** Raised whenever the tables or what is put into them change: an index of another version is made anew. */
-export const INDEX_VERSION = 1
+export const INDEX_VERSION = 2
 
 /** Entries of one transaction: memory grows with it. */
 const CHUNK = 1000
@@ -38,8 +38,9 @@ const columnIndexes = FILTER_COLUMNS.map(
 ).join('\n')
 
 const SCHEMA = `
-  CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER, size INTEGER, leaf BLOB) STRICT;
-  INSERT INTO state VALUES (1, ${INDEX_VERSION}, 0, x'');
+  CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER, size INTEGER, leaf BLOB, generation INTEGER) STRICT;
+  -- generation: rises whenever the index is emptied because something was erased.
+  INSERT INTO state VALUES (1, ${INDEX_VERSION}, 0, x'', 0);
   -- n: entries with this value. The rarest condition of a filter is the one to begin with.
   CREATE TABLE terms (id INTEGER PRIMARY KEY, col TEXT, value TEXT, n INTEGER NOT NULL, UNIQUE (col, value)) STRICT;
   CREATE TABLE rows (
@@ -65,6 +66,8 @@ export class SqliteIndex implements QueryIndex {
   #db: DatabaseSync
   #statements = new Map<string, StatementSync>()
   readonly #terms = new Map<string, number>()
+  /** Of the index when `#terms` was filled. */
+  #generation = 0
 
   private constructor(path: string) {
     this.#path = path
@@ -112,6 +115,14 @@ export class SqliteIndex implements QueryIndex {
     return this.#size()
   }
 
+  #readGeneration(): number {
+    const generation = this.#statement('SELECT generation FROM state').get()!.generation as number
+    // Their ids went with what was emptied.
+    if (generation !== this.#generation) this.#terms.clear()
+    this.#generation = generation
+    return generation
+  }
+
   #size(): number {
     return this.#statement('SELECT size FROM state').get()!.size as number
   }
@@ -124,17 +135,18 @@ export class SqliteIndex implements QueryIndex {
     const size = options.upTo ?? (await store.head())?.size ?? 0
     let indexed = 0
     for (;;) {
+      const generation = this.#readGeneration()
       const start = this.#size()
       if (start >= size || options.signal?.aborted) return indexed
       const end = Math.min(size, start + CHUNK)
       const chunk = await readChunk(store, start, end)
-      if (this.#write(start, end, chunk)) indexed += end - start
+      if (this.#write(start, end, chunk, generation)) indexed += end - start
       options.onProgress?.(end, size)
     }
   }
 
   /** `false` if another process has indexed these entries meanwhile. */
-  #write(start: number, end: number, { rows, leaf }: Chunk): boolean {
+  #write(start: number, end: number, { rows, leaf }: Chunk, generation: number): boolean {
     try {
       this.#db.exec('BEGIN IMMEDIATE')
     } catch (error) {
@@ -142,7 +154,8 @@ export class SqliteIndex implements QueryIndex {
       throw storeError(error, 'cannot lock the index')
     }
     try {
-      if (this.#size() !== start) return false
+      // What was read before an erasure must not be put back after it.
+      if (this.#size() !== start || this.#readGeneration() !== generation) return false
       const counts = new Map<number, number>()
       const runs = new Map<string, RunSummary>()
       const insert = this.#statement(

@@ -32,3 +32,8 @@ export function newId(ms: number): string {
   used += 10
   return id
 }
+
+/** When an id was made, ms since 1970. `id` is one, see {@link isId}. */
+export function idTimeMs(id: string): number {
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
+}

@@ -3,20 +3,32 @@ import { isIndelibleError } from '../errors.ts'
 import { checkCommitment } from '../record/disclosure.ts'
 import type { ReadRecord } from '../record/entry.ts'
 import { isSealed } from '../record/sealed.ts'
+import { PartSet } from './part-set.ts'
 import type { FindingList } from './report.ts'
 
-/** Missing disclosures remembered until an `audit.erased` entry may account for them. */
-const MAX_MISSING = 1_000_000
+/** Parts remembered that are there although an erasure lists them: it may not be done yet. */
+const MAX_LISTED = 100_000
+
+interface ListedPart {
+  readonly index: number
+  readonly name: string
+}
 
 export class PartCheck {
   readonly #origin: string
   readonly #findings: FindingList
-  readonly #missing = new Map<string, number>()
-  readonly #sealed = new Set<string>()
+  readonly #missing = new PartSet()
+  readonly #sealed = new PartSet()
+  /** By erasure: parts that it lists and that were not missing. */
+  readonly #listed = new Map<string, ListedPart[]>()
+  #listedCount = 0
+  readonly #done = new Set<string>()
   /** Parts that an `audit.erased` entry lists. */
   erased = 0
   /** Missing parts beyond those remembered: nothing can be said of them. */
   forgotten = 0
+  /** Parts that erasures list, beyond those that can be looked up again. */
+  unlisted = 0
 
   constructor(origin: string, findings: FindingList) {
     this.#origin = origin
@@ -40,13 +52,11 @@ export class PartCheck {
     for (const name of Object.keys(parts)) {
       const disclosure = disclosures.get(name)
       if (disclosure === undefined) {
-        if (this.#missing.size < MAX_MISSING) this.#missing.set(`${index}/${name}`, index)
-        else this.forgotten++
+        if (!this.#missing.add(index, name)) this.forgotten++
         continue
       }
       if (isSealed(disclosure)) {
-        if (this.#sealed.size < MAX_MISSING) this.#sealed.add(`${index}/${name}`)
-        else this.#moreSealed++
+        if (!this.#sealed.add(index, name)) this.#moreSealed++
         continue
       }
       try {
@@ -61,23 +71,55 @@ export class PartCheck {
         this.#findings.add('disclosure_unexpected', `entry ${index} commits to no such part`, { index })
       }
     }
-    this.statement(record)
+    this.statement(record, index)
   }
 
-  /** An `audit.erased` entry accounts for parts of entries before it. */
-  statement(record: ReadRecord): void {
-    const parts: unknown = record.type === 'audit.erased' && record.audit?.parts
+  /**
+   * An `audit.erased` entry accounts for parts of entries before it; one that says `done` for all that its erasure listed.
+   * @param at its index; left out for one behind the range
+   */
+  statement(record: ReadRecord, at = Number.POSITIVE_INFINITY): void {
+    if (record.type !== 'audit.erased') return
+    const { parts, erasure, state } = record.audit ?? {}
+    if (typeof erasure === 'string' && state === 'done') this.#done.add(erasure)
     if (!Array.isArray(parts)) return
     for (const part of parts as unknown[]) {
       if (!Array.isArray(part)) continue
-      const [index, name] = part as unknown[]
-      const place = `${String(index)}/${String(name)}`
-      if (this.#missing.delete(place) || this.#sealed.delete(place)) this.erased++
+      const [index, ...names] = part as unknown[]
+      if (typeof index !== 'number' || !Number.isSafeInteger(index) || index < 0 || index >= at) continue
+      for (const name of names) {
+        if (typeof name !== 'string') continue
+        if (this.#missing.delete(index, name) || this.#sealed.delete(index, name)) this.erased++
+        else if (typeof erasure === 'string') this.#list(erasure, { index, name })
+      }
+    }
+  }
+
+  #list(erasure: string, part: ListedPart): void {
+    if (this.#listedCount >= MAX_LISTED) {
+      this.unlisted++
+      return
+    }
+    this.#listedCount++
+    const parts = this.#listed.get(erasure)
+    if (parts) parts.push(part)
+    else this.#listed.set(erasure, [part])
+  }
+
+  /** A part that was erased and is there again, or still, makes the log's word untrue. */
+  async checkGone(read: (index: number) => Promise<ReadonlyMap<string, string>>): Promise<void> {
+    for (const [erasure, parts] of this.#listed) {
+      if (!this.#done.has(erasure)) continue
+      for (const { index, name } of parts) {
+        if (!(await read(index)).has(name)) continue
+        const message = `entry ${index} has a part that the log says was erased`
+        this.#findings.add('disclosure_returned', message, { index })
+      }
     }
   }
 
   finish(): void {
-    for (const index of this.#missing.values()) {
+    for (const { index } of this.#missing) {
       const message = `entry ${index} commits to a part whose disclosure is gone, and no audit.erased entry says so`
       this.#findings.add('disclosure_missing', message, { index })
     }

@@ -38,6 +38,7 @@ export const FINDING_CODES = [
   'disclosure_missing',
   'disclosure_altered',
   'disclosure_unexpected',
+  'disclosure_returned',
   'purge_uncertified',
   'signature_invalid',
   'signer_unknown',

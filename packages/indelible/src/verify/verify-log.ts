@@ -439,6 +439,12 @@ class LogVerification {
     } else {
       this.#parts.finish()
     }
+    await this.#parts.checkGone(
+      async (index) => (await readDisclosures(this.#evidence, index, index + 1)).get(index) ?? NO_DISCLOSURES,
+    )
+    if (this.#parts.unlisted > 0) {
+      this.#unsettled.push(`whether ${this.#parts.unlisted} parts that were erased are gone: too many to look up again`)
+    }
     if (this.#parts.forgotten > 0) {
       this.#unsettled.push(
         `disclosures of ${this.#parts.forgotten} parts that are gone: too many to hold against entries`,
