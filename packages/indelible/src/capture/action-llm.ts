@@ -44,7 +44,7 @@ export async function recordLlm<T>(
   try {
     answer = await run.within(() => fn({ run, call, signal }))
   } catch (error) {
-    await keep(onFailure, fail(error))
+    await keep(run, onFailure, fail(error))
     throw error
   }
   let usage: Usage | undefined
@@ -76,7 +76,7 @@ export async function recordLlm<T>(
   )
   if (tapped) return tapped.stream as Awaited<T>
   look(answer)
-  await keep(onFailure, respond(output(answer)))
+  await keep(run, onFailure, respond(output(answer)))
   return answer
 }
 

@@ -69,7 +69,7 @@ export async function recordTool<A, T>(
     result = await run.within(() => fn(args, { run, call, signal }))
   } catch (error) {
     const attributes = isAbort(error, signal) ? { aborted: true } : undefined
-    await keep(onFailure, run.toolError({ call, error, ...(attributes && { attributes }) }))
+    await keep(run, onFailure, run.toolError({ call, error, ...(attributes && { attributes }) }))
     throw error
   }
   const usage = options.usage?.(result) ?? usageOf(result)
@@ -83,15 +83,15 @@ export async function recordTool<A, T>(
     }
   })
   if (tapped) return tapped.stream as Awaited<T>
-  await keep(onFailure, run.toolEnd({ call, output: result, ...(usage && { usage }) }))
+  await keep(run, onFailure, run.toolEnd({ call, output: result, ...(usage && { usage }) }))
   return result
 }
 
 /** What has happened can not be refused any more; but in mode `block` nobody goes on before it is durable somewhere. */
-export async function keep(onFailure: FailureMode, ack: Promise<Ack>): Promise<void> {
+export async function keep(run: Run, onFailure: FailureMode, ack: Promise<Ack>): Promise<void> {
   if (onFailure !== 'block') return
-  const { state } = await ack
-  if (state === 'dropped') throw blocked(new Error('its outcome could not be kept'))
+  const outcome = await run.recorder.outcome(ack)
+  if (outcome === null || outcome.state === 'dropped') throw blocked(new Error('its outcome could not be kept'))
 }
 
 /** @throws IndelibleError `ERR_ACTION_DENIED` */

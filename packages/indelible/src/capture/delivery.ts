@@ -70,6 +70,7 @@ export class Delivery {
   #retryAt = 0
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
+  readonly #onFailed = new Set<() => void>()
 
   constructor(sink: Sink, spool: Spool | null, options: DeliveryOptions = {}) {
     this.#sink = sink
@@ -133,6 +134,26 @@ export class Delivery {
         failFirst(error)
       }
     })
+  }
+
+  /**
+   * What became of an event, for a caller who waits. `null` if the sink fails and there is no spool, or after the time that
+   * a required draft may take: the event is in memory, and nowhere else.
+   */
+  async outcome(ack: Promise<Ack>): Promise<Ack | null> {
+    if (this.#isDown && !this.#spool) return null
+    let given: () => void = () => {}
+    const failed = new Promise<null>((resolve) => {
+      given = () => resolve(null)
+    })
+    if (!this.#spool) this.#onFailed.add(given)
+    const timer = setTimeout(given, this.#timeoutMs)
+    try {
+      return await Promise.race([ack, failed])
+    } finally {
+      clearTimeout(timer)
+      this.#onFailed.delete(given)
+    }
   }
 
   /** Whether memory is filling up: whoever can wait, should, with {@link drained}. */
@@ -320,6 +341,7 @@ export class Delivery {
   #failed(error: unknown): void {
     this.#isDown = true
     this.#lastError = codeOf(error)
+    for (const tell of this.#onFailed) tell()
     this.#retryAt = performance.now() + this.#retryMs
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {

@@ -1,6 +1,5 @@
 /** Whether an action may happen: a policy that decides, a person who is asked. */
 import { IndelibleError } from '../errors.ts'
-import { fitText } from './fit.ts'
 
 /** An action before it happens. */
 export interface ActionRequest {
@@ -50,17 +49,6 @@ export function policyDecision(answer: PolicyDecision | Verdict): PolicyDecision
   // Whatever is not a plain yes, or a question, is a no.
   const isKnown = decision?.decision === 'allow' || decision?.decision === 'review'
   return isKnown ? decision : { ...decision, decision: 'deny' }
-}
-
-/** The `policy` member. */
-export function policyMember({ id, version, decision, rule, reason }: PolicyDecision): Record<string, unknown> {
-  return {
-    id: fitText(id) ?? 'policy',
-    decision,
-    version: fitText(version),
-    rule: fitText(rule),
-    reason,
-  }
 }
 
 /** What an action is refused with that policy or a person did not allow. */

@@ -29,5 +29,6 @@ export type {
   ToolStart,
 } from './run.ts'
 export { type Ack, type EventDraft, FAILURE_MODES, type FailureMode, type Sink } from './sink.ts'
+export { checkVersion, refuseBlock } from './support.ts'
 export { parseTraceparent } from './trace-context.ts'
 export { type Price, readUsage, type Usage, usageOf } from './usage.ts'

@@ -77,12 +77,22 @@ export class Recorder {
   async #work<T>(run: Run, work: (run: Run) => T | Promise<T>): Promise<T> {
     try {
       const result = await run.within(() => work(run))
-      await run.end()
+      await this.#ended(run, run.end())
       return result
     } catch (error) {
-      await run.fail(error)
+      await this.#ended(run, run.fail(error))
       throw error
     }
+  }
+
+  /** The agent's work is done; only whoever wants nothing unrecorded waits for that to be said. */
+  async #ended(run: Run, ack: Promise<Ack>): Promise<void> {
+    if (run.onFailure === 'block') await this.outcome(ack)
+  }
+
+  /** What became of an event; `null` if it is in memory only, and the sink takes nothing. */
+  async outcome(ack: Promise<Ack>): Promise<Ack | null> {
+    return this.#delivery ? this.#delivery.outcome(ack) : ack
   }
 
   /**

@@ -350,7 +350,9 @@ export class Run implements AsyncDisposable {
 
   /** Ends a run that its code left without saying how it went: outcome `unknown`. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#ended) await this.end({ outcome: 'unknown' })
+    if (this.#ended) return
+    const ack = this.end({ outcome: 'unknown' })
+    if (this.onFailure === 'block') await this.recorder.outcome(ack)
   }
 
   /** Ends a run whose code threw: as aborted, if that was why. */
