@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,21 +11,28 @@ import { Log } from '../src/log/log.ts'
 import { formatVkey } from '../src/note/signed-note.ts'
 import { PrivacyPolicy } from '../src/privacy/policy.ts'
 import { type EntryFilter, parseFilter, wordsOf } from '../src/query/filter.ts'
-import { type Page, type PageOptions, QueryEngine } from '../src/query/query.ts'
+import { PostgresIndex } from '../src/query/postgres-index.ts'
+import { type DerivedIndex, type Page, type PageOptions, QueryEngine } from '../src/query/query.ts'
 import { SqliteIndex } from '../src/query/sqlite-index.ts'
 import type { AgentEvent } from '../src/record/schema.ts'
 import { MemoryStore } from '../src/store/memory.ts'
+import { openPostgresStore } from '../src/store/postgres.ts'
 import type { LogStore } from '../src/store/store.ts'
 import { checkProof } from '../src/verify/check-proof.ts'
+import { noServer, sharedServer } from './postgres/shared.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'indelible-query-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const origin = 'example.com/query'
 
-async function logOf(events: readonly AgentEvent[]): Promise<{ store: LogStore; log: Log; keys: MemoryKeys }> {
+async function logOf(
+  events: readonly AgentEvent[],
+  open: () => Promise<LogStore> = async () => memory,
+  memory: LogStore = new MemoryStore(),
+): Promise<{ store: LogStore; log: Log; keys: MemoryKeys }> {
   const keys = new MemoryKeys(origin, { clock: { startMs: Date.now() - 1000, seconds: 3600 } })
-  const store = new MemoryStore()
-  await writeFirstEntry(store, keys, formatVkey(keys.signer.key), 'default')
+  await writeFirstEntry(await open(), keys, formatVkey(keys.signer.key), 'default')
+  const store = await open()
   const privacy = new PrivacyPolicy({ mode: 'full' }, origin, macKey(new Uint8Array(32)))
   const log = await Log.open({ store, keys, privacy })
   await log.recordMany(events)
@@ -33,6 +41,30 @@ async function logOf(events: readonly AgentEvent[]): Promise<{ store: LogStore; 
 
 let files = 0
 const indexOf = (store: LogStore) => SqliteIndex.open(join(folder, `index-${files++}.db`), store)
+
+/** Where a log and its index may be. */
+const places = [
+  {
+    name: 'in a file',
+    skip: false,
+    runs: 60,
+    make: async (events: readonly AgentEvent[]) => {
+      const { store, log } = await logOf(events)
+      return { store, log, index: (await indexOf(store)) as DerivedIndex }
+    },
+  },
+  {
+    name: `in Postgres${noServer ? `: ${noServer}` : ''}`,
+    skip: noServer !== null,
+    runs: 25,
+    make: async (events: readonly AgentEvent[]) => {
+      const url = await sharedServer()
+      const logOrigin = `example.com/${randomBytes(6).toString('hex')}`
+      const { store, log } = await logOf(events, () => openPostgresStore(url, { origin: logOrigin, create: true }))
+      return { store, log, index: (await PostgresIndex.open(url, logOrigin, store)) as DerivedIndex }
+    },
+  },
+]
 
 /** An engine whose index has seen nothing: every answer is a scan. */
 const naive = async (store: LogStore) => new QueryEngine(store, await indexOf(store))
@@ -95,41 +127,46 @@ async function walk(
 }
 
 describe('a query', () => {
-  it('answers as a scan of the whole log does, however much of it is indexed', async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(arbitraryEvent, { minLength: 1, maxLength: 30 }),
-        fc.array(arbitraryFilter, { minLength: 1, maxLength: 6 }),
-        fc.double({ min: 0, max: 1, noNaN: true }),
-        fc.integer({ min: 1, max: 7 }),
-        one('ascending' as const, 'descending' as const),
-        async (events, filters, share, limit, order) => {
-          const { store, log } = await logOf(events)
-          const index = await indexOf(store)
-          await index.update(store, { upTo: Math.floor(share * (events.length + 1)) })
-          const [engine, scan] = [new QueryEngine(store, index), await naive(store)]
-          for (const filter of filters) {
-            const expected = (await scan.page(filter, { limit: 1000, order })).hits.map((hit) => hit.index)
-            const { pages, indexes } = await walk(engine, filter, { limit, order })
-            expect(indexes).toEqual(expected)
-            expect(await engine.count(filter)).toBe(expected.length)
-            // Back again, page by page.
-            const back: number[][] = []
-            for (let cursor = pages.at(-1)!.previous; cursor !== null; ) {
-              const page = await engine.page(filter, { limit, cursor })
-              back.unshift(page.hits.map((hit) => hit.index))
-              cursor = page.previous
-            }
-            expect(back.flat()).toEqual(pages.slice(0, -1).flatMap(({ hits }) => hits.map((hit) => hit.index)))
-          }
-          const [indexed, scanned] = [await engine.runs({ limit: 10 }), await scan.runs({ limit: 10 })]
-          expect(indexed).toEqual(scanned)
-          await Promise.all([engine.close(), scan.close(), log.close()])
-        },
-      ),
-      { numRuns: 60 },
+  for (const place of places)
+    it.skipIf(place.skip)(
+      `answers as a scan of the whole log does, however much of it is indexed ${place.name}`,
+      async () => {
+        await fc.assert(
+          fc.asyncProperty(
+            fc.array(arbitraryEvent, { minLength: 1, maxLength: 30 }),
+            fc.array(arbitraryFilter, { minLength: 1, maxLength: 6 }),
+            fc.double({ min: 0, max: 1, noNaN: true }),
+            fc.integer({ min: 1, max: 7 }),
+            one('ascending' as const, 'descending' as const),
+            async (events, filters, share, limit, order) => {
+              const { store, log, index } = await place.make(events)
+              await index.update(store, { upTo: Math.floor(share * (events.length + 1)) })
+              const [engine, scan] = [new QueryEngine(store, index), await naive(store)]
+              for (const filter of filters) {
+                const expected = (await scan.page(filter, { limit: 1000, order })).hits.map((hit) => hit.index)
+                const { pages, indexes } = await walk(engine, filter, { limit, order })
+                expect(indexes).toEqual(expected)
+                expect(await engine.count(filter)).toBe(expected.length)
+                // Back again, page by page.
+                const back: number[][] = []
+                for (let cursor = pages.at(-1)!.previous; cursor !== null; ) {
+                  const page = await engine.page(filter, { limit, cursor })
+                  back.unshift(page.hits.map((hit) => hit.index))
+                  cursor = page.previous
+                }
+                expect(back.flat()).toEqual(pages.slice(0, -1).flatMap(({ hits }) => hits.map((hit) => hit.index)))
+              }
+              const [indexed, scanned] = [await engine.runs({ limit: 10 }), await scan.runs({ limit: 10 })]
+              expect(indexed).toEqual(scanned)
+              await Promise.all([engine.close(), scan.close(), log.close()])
+              await store.close()
+            },
+          ),
+          { numRuns: place.runs },
+        )
+      },
+      60_000,
     )
-  }, 60_000)
 
   it('misses nothing that was acknowledged since the index was filled', async () => {
     const { store, log } = await logOf([{ type: 'run.start', actor: { type: 'agent', id: 'a' } }])

@@ -1,10 +1,9 @@
 /** Queries on the log of a home. */
-import { join } from 'node:path'
 import { loadConfig } from '../config/config.ts'
 import { openStore, resolveHome } from '../log/home.ts'
 import type { LogStore } from '../store/store.ts'
-import { QueryEngine } from './query.ts'
-import { SqliteIndex, type UpdateOptions } from './sqlite-index.ts'
+import { openIndex } from './indexes.ts'
+import { type DerivedIndex, QueryEngine, type UpdateOptions } from './query.ts'
 
 export interface OpenQueryOptions extends UpdateOptions {
   readonly home?: string
@@ -16,9 +15,9 @@ export interface OpenQueryOptions extends UpdateOptions {
 export class HomeQuery extends QueryEngine {
   readonly origin: string
   readonly store: LogStore
-  readonly #index: SqliteIndex
+  readonly #index: DerivedIndex
 
-  constructor(origin: string, store: LogStore, index: SqliteIndex) {
+  constructor(origin: string, store: LogStore, index: DerivedIndex) {
     super(store, index)
     this.origin = origin
     this.store = store
@@ -32,7 +31,7 @@ export class HomeQuery extends QueryEngine {
 
   /** Makes the index anew. */
   async rebuild(options: UpdateOptions = {}): Promise<number> {
-    this.#index.reset()
+    await this.#index.reset()
     return this.update(options)
   }
 
@@ -53,7 +52,11 @@ export async function openQuery(options: OpenQueryOptions = {}): Promise<HomeQue
   const config = loadConfig(home)
   const store = await openStore(home, config, { readOnly: true })
   try {
-    const query = new HomeQuery(config.log.origin, store, await SqliteIndex.open(join(home, 'index.db'), store))
+    const query = new HomeQuery(
+      config.log.origin,
+      store,
+      await openIndex({ home, url: config.log.store, origin: config.log.origin }, store),
+    )
     if (options.update !== false) await query.update(options)
     return query
   } catch (error) {

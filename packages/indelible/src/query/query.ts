@@ -51,6 +51,24 @@ export interface QueryIndex {
   close(): Promise<void>
 }
 
+export interface UpdateOptions {
+  /** Index only so far. Default the log's size. */
+  readonly upTo?: number
+  readonly onProgress?: (indexed: number, size: number) => void
+  readonly signal?: AbortSignal
+}
+
+/** An index that can be brought up to date. Several processes may do so at once; each entry is indexed once. */
+export interface DerivedIndex extends QueryIndex {
+  /**
+   * Indexes what the log has gained. An index that this process may not write is left to those that may.
+   * @returns how many entries were indexed
+   */
+  update(store: LogStore, options?: UpdateOptions): Promise<number>
+  /** Forgets everything. */
+  reset(): Promise<void>
+}
+
 export interface QueryHit {
   readonly index: number
   readonly record: ReadRecord

@@ -18,7 +18,7 @@ import {
   searchableText,
   wordsOf,
 } from './filter.ts'
-import { disclosuresOf, type IndexWindow, type QueryIndex, type RunSummary } from './query.ts'
+import { type DerivedIndex, disclosuresOf, type IndexWindow, type RunSummary, type UpdateOptions } from './query.ts'
 import { addToRun, earlierOf, laterOf } from './run-summary.ts'
 
 /** Raised whenever the tables or what is put into them change: an index of another version is made anew. */
@@ -54,14 +54,7 @@ const SCHEMA = `
   CREATE VIRTUAL TABLE words USING fts5(text, content = '', contentless_delete = 1, detail = none);
 `
 
-export interface UpdateOptions {
-  /** Index only so far. Default the log's size. */
-  readonly upTo?: number
-  readonly onProgress?: (indexed: number, size: number) => void
-  readonly signal?: AbortSignal
-}
-
-export class SqliteIndex implements QueryIndex {
+export class SqliteIndex implements DerivedIndex {
   readonly #path: string
   #db: DatabaseSync
   #statements = new Map<string, StatementSync>()
@@ -78,7 +71,7 @@ export class SqliteIndex implements QueryIndex {
   static async open(path: string, store: LogStore): Promise<SqliteIndex> {
     try {
       const index = new SqliteIndex(path)
-      if (!(await index.#fits(store))) index.reset()
+      if (!(await index.#fits(store))) index.#reset()
       return index
     } catch (error) {
       // A damaged file holds nothing that the log does not.
@@ -88,8 +81,11 @@ export class SqliteIndex implements QueryIndex {
     }
   }
 
-  /** Forgets everything. */
-  reset(): void {
+  async reset(): Promise<void> {
+    this.#reset()
+  }
+
+  #reset(): void {
     this.#db.close()
     removeFiles(this.#path)
     this.#statements.clear()

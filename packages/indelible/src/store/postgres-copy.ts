@@ -1,7 +1,7 @@
 /** Rows in the binary form of COPY, https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4. */
 
 /** A value of a row. A number is an `int8`; an {@link Int4} is one of four bytes. */
-export type CopyValue = Uint8Array | string | number | Int4 | readonly string[] | null
+export type CopyValue = Uint8Array | string | number | bigint | boolean | Int4 | readonly string[] | null
 
 export class Int4 {
   readonly value: number
@@ -41,6 +41,14 @@ export class CopyRows {
       // Faster than a bigint, and exact: indexes are below 2^53.
       this.#at = this.#buffer.writeInt32BE(Math.floor(value / 2 ** 32), this.#at)
       this.#at = this.#buffer.writeUInt32BE(value >>> 0, this.#at)
+    } else if (typeof value === 'bigint') {
+      this.#reserve(12)
+      this.#at = this.#buffer.writeInt32BE(8, this.#at)
+      this.#at = this.#buffer.writeBigInt64BE(value, this.#at)
+    } else if (typeof value === 'boolean') {
+      this.#reserve(5)
+      this.#at = this.#buffer.writeInt32BE(1, this.#at)
+      this.#at = this.#buffer.writeUInt8(value ? 1 : 0, this.#at)
     } else if (typeof value === 'string') {
       // No UTF-16 unit takes more than three bytes.
       this.#reserve(4 + 3 * value.length)

@@ -223,7 +223,7 @@ function indexTables(s: string): string {
     );
     CREATE TABLE ${s}.index_rows (
       log int NOT NULL, idx bigint NOT NULL, tenant text COLLATE "C", time text COLLATE "C" NOT NULL,
-      type_name text COLLATE "C" NOT NULL, ${INDEX_COLUMNS.map((column) => `${column} bigint`).join(', ')},
+      type_name text COLLATE "C" NOT NULL, is_sealed boolean NOT NULL, ${INDEX_COLUMNS.map((column) => `${column} bigint`).join(', ')},
       PRIMARY KEY (log, idx)
     ) PARTITION BY LIST (log);
     CREATE TABLE ${s}.index_rows_all PARTITION OF ${s}.index_rows DEFAULT;

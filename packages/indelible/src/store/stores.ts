@@ -79,10 +79,14 @@ export async function createStoreAt(url: string, use: StoreUse): Promise<LogStor
   return backend.create(location, use)
 }
 
+/** What comes before the first colon; empty if there is none. */
+export function schemeOf(url: string): string {
+  return url.slice(0, Math.max(url.indexOf(':'), 0))
+}
+
 function find(url: string): { backend: Backend; location: string } {
-  const colon = url.indexOf(':')
-  const scheme = url.slice(0, Math.max(colon, 0))
-  const location = url.slice(colon + 1)
+  const scheme = schemeOf(url)
+  const location = url.slice(scheme.length + 1)
   if (!Object.hasOwn(BACKENDS, scheme) || (location === '') !== (scheme === 'null')) {
     const known = Object.values(BACKENDS).map((backend) => backend.url)
     // The rest of a URL may hold a password.
