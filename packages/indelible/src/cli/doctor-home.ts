@@ -36,14 +36,14 @@ interface ModeRule {
 export function checkPermissions({
   home,
   keys,
-  database,
+  files,
   pins,
-}: Record<'home' | 'keys' | 'database' | 'pins', string>): Check[] {
+}: Record<'home' | 'keys' | 'pins', string> & { readonly files: readonly string[] }): Check[] {
   if (process.platform === 'win32')
     return [ok('permissions', 'not checked on Windows: its access lists are yours to set')]
   const secret = [keys, ...namesIn(keys).map((name) => join(keys, name))]
   const own = ['', 'config.json', 'applied-config.json', 'index.db', 'index.db-wal', 'spool', 'writers']
-  const readable = [...own.map((name) => join(home, name)), database, `${database}-wal`]
+  const readable = [...own.map((name) => join(home, name)), ...files]
   const shared = [join(home, 'log.vkey'), pins]
   const rules: ModeRule[] = [
     ...secret.map((path) => rule(path, 0o077, 'failure', 'others may use the keys')),
@@ -68,8 +68,9 @@ function rule(path: string, bits: number, state: ModeRule['state'], why: string)
 }
 
 /** Whoever backs up the tree of the database must not get the keys with it. */
-export function checkKeysFolder(home: string, keysDir: string, file: string): Check {
-  const trees = [home, dirname(file)].filter(existsSync).map((path) => realpathSync(path))
+export function checkKeysFolder(home: string, keysDir: string, folder: string | null): Check {
+  // Of a server, nothing but the configuration is in the home.
+  const trees = (folder === null ? [] : [home, folder]).filter(existsSync).map((path) => realpathSync(path))
   const keys = realpathSync(keysDir)
   const tree = trees.find((path) => keys === path || keys.startsWith(path + sep))
   if (tree === undefined) {

@@ -1,13 +1,14 @@
 /** Runs the checks of `indelible doctor` on one home, in an order in which nothing can be ahead of the log by accident. */
 import { existsSync, statSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { type Config, loadConfig } from '../config/config.ts'
 import { isIndelibleError } from '../errors.ts'
 import { inspectKeys } from '../keys/file-keys.ts'
 import { Pins } from '../keys/pins.ts'
 import { keysDirectory } from '../log/home.ts'
-import { indexedEntries } from '../query/index-state.ts'
-import { SCHEMA_VERSION } from '../store/sqlite-schema.ts'
+import { type IndexPlace, indexedSize, indexFile } from '../query/indexes.ts'
+import type { StoreFacts } from '../store/store-facts.ts'
+import { storeFacts } from '../store/stores.ts'
 import { attempt, type Check, failure, ok, read } from './doctor-check.ts'
 import {
   checkKeysFolder,
@@ -30,7 +31,7 @@ import {
   checkSigner,
   checkWal,
 } from './doctor-log.ts'
-import { databaseBytes, databaseFile, fileBytes, readDisk, readLog } from './home-facts.ts'
+import { fileBytes, readDisk, readLog } from './home-facts.ts'
 import { count, shellWord } from './output.ts'
 
 export interface ExamineOptions {
@@ -53,24 +54,26 @@ export async function examine(home: string, { deep }: ExamineOptions): Promise<C
   const paths: Paths = {
     home,
     keys: keysDirectory(home, config),
-    database: databaseFile(home, config),
-    index: join(home, 'index.db'),
+    index: indexFile(indexPlace(home, config)),
     pins: new Pins().directory,
   }
+  const { origin, store: url } = config.log
+  const store = await read('database', VERIFY, () => storeFacts(url, { home, origin }))
+  const facts = store.fault ? null : store.value
   return [
     checkNode(),
     ...(variables.length > 0 ? variables : [known]),
-    ...(await examineHome(paths, config)),
-    ...(await examineLog(paths, config)),
-    ...(deep ? await examineFiles(paths) : []),
+    ...(await examineHome(paths, config, facts)),
+    ...(await examineLog(paths, config, facts)),
+    ...(deep ? await examineFiles(paths, facts) : []),
   ]
 }
 
 interface Paths {
   readonly home: string
   readonly keys: string
-  readonly database: string
-  readonly index: string
+  /** `null` if the index is no file. */
+  readonly index: string | null
   readonly pins: string
 }
 
@@ -79,14 +82,20 @@ const VERIFY = 'run indelible verify; a database that is damaged or gone has to 
 const PIN = 'restore the file; or remove it and verify the log against a checkpoint that you have kept elsewhere'
 
 /** Rebuilding one needs one that can be opened. */
-function removeIndex(path: string): string {
+function removeIndex(path: string | null): string {
+  if (path === null) return 'indelible index rebuild'
   return `rm -f ${['', '-wal', '-shm'].map((suffix) => shellWord(path + suffix)).join(' ')}; the next query makes it anew`
 }
 
-async function examineHome({ home, keys, database, pins }: Paths, config: Config): Promise<Check[]> {
+function indexPlace(home: string, { log }: Config): IndexPlace {
+  return { home, url: log.store, origin: log.origin }
+}
+
+async function examineHome({ home, keys, pins }: Paths, config: Config, store: StoreFacts | null): Promise<Check[]> {
+  const files = store?.files ?? []
   return [
-    ...(await attempt('permissions', AS_WRITER, () => checkPermissions({ home, keys, database, pins }))),
-    ...(await attempt('keys_folder', AS_WRITER, () => [checkKeysFolder(home, keys, database)])),
+    ...(await attempt('permissions', AS_WRITER, () => checkPermissions({ home, keys, files, pins }))),
+    ...(await attempt('keys_folder', AS_WRITER, () => [checkKeysFolder(home, keys, store?.folder ?? null)])),
     ...(await attempt('place', AS_WRITER, () => [checkPlace(config, inspectKeys(keys, config.keys.host))])),
     ...(await attempt('signing_key', AS_WRITER, () => {
       // Written once: a rotation puts another file in its place.
@@ -98,26 +107,35 @@ async function examineHome({ home, keys, database, pins }: Paths, config: Config
   ]
 }
 
-async function examineLog({ home, keys, database, index, pins }: Paths, config: Config): Promise<Check[]> {
+async function examineLog(
+  { home, keys, index, pins }: Paths,
+  config: Config,
+  store: StoreFacts | null,
+): Promise<Check[]> {
   const memory = new Pins(pins)
   const { origin } = config.log
   // The log last: what is compared with it must not be ahead only because the log has grown meanwhile.
   const signer = await read('place', AS_WRITER, () => inspectKeys(keys, config.keys.host))
   const pin = await read('pin', PIN, () => memory.read(origin) ?? memory.findByHome(home))
-  const indexed = await read('index', removeIndex(index), () => indexedEntries(index))
+  const indexed = await read('index', removeIndex(index), () => indexedSize(indexPlace(home, config)))
   const log = await read('database', VERIFY, () => readLog(home))
-  const wal = checkWal(fileBytes(`${database}-wal`))
+  const wal = store?.database ? [checkWal(fileBytes(`${store.database}-wal`))] : []
   const faults = [indexed.fault, pin.fault].filter((fault) => fault !== undefined)
-  if (log.fault) return [log.fault, wal, ...faults]
+  if (log.fault) return [log.fault, ...wal, ...faults]
   const { head, clock: stated } = log.value
   const now = Date.now()
   // What is wrong with the keys has been said by the checks of the home.
   const state = signer.fault ? null : signer.value
   const clock = state?.clock ?? stated
   return [
-    ok('database', `schema version ${SCHEMA_VERSION}, ${count(head.size, 'entry', 'entries')}`),
-    wal,
-    checkDisk(readDisk(dirname(database)), databaseBytes(database), clock === null ? 0 : now - clock.startMs),
+    ok('database', `${store?.version ?? 'of an unknown version'}, ${count(head.size, 'entry', 'entries')}`),
+    ...wal,
+    // Of a server, only the home is on a disk that can be looked at.
+    checkDisk(
+      readDisk(store?.folder ?? home),
+      store?.folder ? store.bytes : 0,
+      clock === null ? 0 : now - clock.startMs,
+    ),
     checkClock(head.observed, clock, now),
     ...(state ? [checkEpochs(state, head.epoch, now), ...checkSigner(state, head.size)] : []),
     ...(indexed.fault ? [] : [checkIndex(indexed.value, head.size)]),
@@ -126,13 +144,14 @@ async function examineLog({ home, keys, database, index, pins }: Paths, config: 
   ]
 }
 
-async function examineFiles({ database, index }: Paths): Promise<Check[]> {
+async function examineFiles({ index }: Paths, store: StoreFacts | null): Promise<Check[]> {
   const checks: Check[] = []
   for (const [name, file, action] of [
-    ['database_file', database, VERIFY],
+    ['database_file', store?.database ?? null, VERIFY],
     ['index_file', index, removeIndex(index)],
   ] as const) {
-    if (existsSync(file)) checks.push(...(await attempt(name, action, () => [checkFile(name, file, action)])))
+    if (file !== null && existsSync(file))
+      checks.push(...(await attempt(name, action, () => [checkFile(name, file, action)])))
   }
   return checks
 }

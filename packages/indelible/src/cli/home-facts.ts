@@ -1,8 +1,7 @@
 /** What can be seen of a home from outside: sizes, marks, memories. Needs no keys and changes nothing. */
 import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs'
-import { isAbsolute, join } from 'node:path'
+import { join } from 'node:path'
 import type { EpochClock } from '../chain/epoch.ts'
-import type { Config } from '../config/config.ts'
 import { IndelibleError } from '../errors.ts'
 import { isGone } from '../keys/process.ts'
 import { parseCheckpoint } from '../note/checkpoint.ts'
@@ -46,20 +45,9 @@ export function epochNow({ startMs, seconds }: EpochClock, now: number): number 
   return Math.floor((now - startMs) / (seconds * 1000))
 }
 
-/** The database file of a `sqlite:` store. */
-export function databaseFile(home: string, config: Config): string {
-  const path = config.log.store.slice(config.log.store.indexOf(':') + 1)
-  return isAbsolute(path) ? path : join(home, path)
-}
-
 /** Bytes of a file, 0 if it is not there. */
 export function fileBytes(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0
-}
-
-/** Bytes of a SQLite database with what belongs to it. */
-export function databaseBytes(path: string): number {
-  return ['', '-wal', '-shm'].reduce((sum, suffix) => sum + fileBytes(path + suffix), 0)
 }
 
 export interface DiskFacts {

@@ -1,24 +1,16 @@
 /** What `indelible status` says, read in an order in which nothing can be ahead of the log by accident. */
-import { dirname, join } from 'node:path'
 import { loadConfig } from '../config/config.ts'
 import { withoutPassword } from '../config/sources.ts'
 import { Pins } from '../keys/pins.ts'
-import { indexedEntries } from '../query/index-state.ts'
+import { indexedSize } from '../query/indexes.ts'
+import { storeFacts } from '../store/stores.ts'
 import { describeFailure } from './exit.ts'
-import {
-  databaseBytes,
-  databaseFile,
-  epochNow,
-  readDisk,
-  readLog,
-  readSpool,
-  readWriters,
-  type WriterFacts,
-} from './home-facts.ts'
+import { epochNow, readDisk, readLog, readSpool, readWriters, type WriterFacts } from './home-facts.ts'
 
 export interface Status {
   readonly origin: string
   readonly home: string
+  /** `file`: where it is; of a server, `host:port/database`. */
   readonly store: { readonly uri: string; readonly file: string; readonly bytes: number }
   readonly entries: number
   readonly last_entry: { readonly time: string; readonly age_seconds: number }
@@ -40,17 +32,17 @@ export async function readStatus(home: string): Promise<Status> {
   const config = loadConfig(home)
   const { origin, store } = config.log
   const pins = new Pins()
-  const pin = attempt(() => pins.read(origin)?.size ?? null)
-  const indexed = attempt(() => indexedEntries(join(home, 'index.db')))
+  const pin = await attempt(() => pins.read(origin)?.size ?? null)
+  const indexed = await attempt(() => indexedSize({ home, url: store, origin }))
   const { head, size, clock } = await readLog(home)
   const now = Date.now()
   const age = (now - Date.parse(head.observed)) / 1000
-  const file = databaseFile(home, config)
+  const { place, folder, bytes } = await storeFacts(store, { home, origin })
   const pinned = memoryOf(pin, head.size)
   return {
     origin,
     home,
-    store: { uri: String(withoutPassword(store)), file, bytes: databaseBytes(file) },
+    store: { uri: String(withoutPassword(store)), file: place, bytes },
     entries: head.size,
     last_entry: { time: head.observed, age_seconds: age },
     checkpoint: { size, age_seconds: age },
@@ -59,14 +51,14 @@ export async function readStatus(home: string): Promise<Status> {
     pin: pinned && { ...pinned, directory: pins.directory },
     writers: readWriters(home),
     spool: { waiting: readSpool(home) },
-    disk: { free_bytes: readDisk(dirname(file)).freeBytes },
+    disk: { free_bytes: readDisk(folder ?? home).freeBytes },
   }
 }
 
 /** What is beside the log must not keep its status from being told. */
-function attempt<T>(work: () => T): T | { readonly error: string } {
+async function attempt<T>(work: () => T | Promise<T>): Promise<T | { readonly error: string }> {
   try {
-    return work()
+    return await work()
   } catch (error) {
     return { error: describeFailure(error).message }
   }

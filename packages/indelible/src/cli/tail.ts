@@ -3,14 +3,41 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { HomeQuery } from '../query/home-query.ts'
 import type { QueryHit } from '../query/query.ts'
+import type { LogStore } from '../store/store.ts'
 import { parseIndex } from './arguments.ts'
 import { type Context, examples } from './context.ts'
 import { addFilterOptions, type FilterOptions, filterOf } from './filters.ts'
 import { Interrupt } from './interrupt.ts'
 import { hitJson } from './list.ts'
 
-/** How often the log is asked for new entries, ms. */
+/** How often the log is asked for new entries, ms; and how often where the store says when there are some. */
 const INTERVAL_MS = 250
+const TOLD_INTERVAL_MS = 1000
+
+/** Waits until the log may have grown. */
+class Growth {
+  readonly #signal: AbortSignal
+  readonly #end: (() => Promise<void>) | undefined
+  #told = Promise.withResolvers<void>()
+
+  constructor(store: LogStore, signal: AbortSignal) {
+    this.#signal = signal
+    this.#end = store.subscribe?.(() => this.#told.resolve())
+  }
+
+  async wait(): Promise<void> {
+    const timer = new AbortController()
+    const signal = AbortSignal.any([this.#signal, timer.signal])
+    const interval = this.#end ? TOLD_INTERVAL_MS : INTERVAL_MS
+    await Promise.race([sleep(interval, undefined, { signal }).catch(() => {}), this.#told.promise])
+    timer.abort()
+    this.#told = Promise.withResolvers()
+  }
+
+  async end(): Promise<void> {
+    await this.#end?.()
+  }
+}
 
 interface TailOptions extends FilterOptions {
   readonly follow?: boolean
@@ -37,10 +64,13 @@ async function tail({ follow, lines, ...options }: TailOptions, context: Context
     from = page.size
     for (const hit of page.hits.toReversed()) await print(hit, context)
   }
-  while (follow && !stop.signal.aborted && !context.out.isClosed) {
+  if (!follow) return
+  const growth = new Growth(query.store, stop.signal)
+  while (!stop.signal.aborted && !context.out.isClosed) {
     from = await printNew(query, filter, from, context)
-    await sleep(INTERVAL_MS, undefined, { signal: stop.signal }).catch(() => {})
+    await growth.wait()
   }
+  await growth.end()
 }
 
 async function printNew(

@@ -18,6 +18,11 @@ export async function openExistingFileStore(location: string, use: StoreUse): Pr
   return openFileStore(folder, { ...options, readOnly: use.readOnly ?? false })
 }
 
+/** @throws IndelibleError `ERR_CONFIG_INVALID` */
+export function fileStoreFolder(location: string, use: StoreUse): string {
+  return parse(location, use).folder
+}
+
 function parse(location: string, use: StoreUse): { folder: string; options: FileStoreOptions } {
   const mark = location.indexOf('?')
   const path = (mark === -1 ? location : location.slice(0, mark)).replace(/^\/\/(?=\/)/, '')

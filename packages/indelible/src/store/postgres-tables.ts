@@ -35,6 +35,7 @@ function logTables(s: string): string {
       PRIMARY KEY (log, id)
     ) PARTITION BY LIST (log);
     CREATE TABLE ${s}.ids_all PARTITION OF ${s}.ids DEFAULT;
+    CREATE INDEX ON ${s}.ids (log, idx);
     CREATE TABLE ${s}.subjects (
       log int NOT NULL, subject bytea NOT NULL, idx bigint NOT NULL, tenant text COLLATE "C", PRIMARY KEY (log, subject, idx)
     ) PARTITION BY LIST (log);

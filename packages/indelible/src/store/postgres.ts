@@ -303,7 +303,6 @@ class PostgresStore implements LogStore {
   }
 
   async *ids(start: number, end: number): AsyncIterable<readonly StoredId[]> {
-    // The table is in the order of ids: each chunk reads all of it, so chunks are large.
     for (let at = start; at < end; ) {
       const rows = await this.#read(
         `SELECT id, idx, digest FROM ${this.#s}.ids WHERE log = $1 AND idx >= $2 AND idx < $3 ORDER BY idx LIMIT 20000`,

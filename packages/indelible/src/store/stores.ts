@@ -1,8 +1,9 @@
 /** Back-ends by the scheme of their URL. A new one is a file beside the others and a line here. */
 import { existsSync } from 'node:fs'
-import { isAbsolute, join } from 'node:path'
+import { dirname, isAbsolute, join } from 'node:path'
 import { IndelibleError } from '../errors.ts'
 import type { LogStore } from './store.ts'
+import { folderFacts, type StoreFacts, sqliteFacts } from './store-facts.ts'
 
 /** Whose store it is, and how it is wanted. */
 export interface StoreUse {
@@ -20,6 +21,7 @@ interface Backend {
   create(location: string, use: StoreUse): Promise<LogStore>
   /** @throws IndelibleError `ERR_STORE_MISSING` rather than making an empty store where a log was */
   open(location: string, use: StoreUse): Promise<LogStore>
+  facts(location: string, use: StoreUse): Promise<StoreFacts>
 }
 
 /** Loaded when they are asked for: most processes use one. */
@@ -30,6 +32,11 @@ const BACKENDS: Readonly<Record<string, Backend>> = {
     open: async (path, use) => {
       const { openSqliteStore } = await import('./sqlite.ts')
       return openSqliteStore(existing(inHome(use, path)), { readOnly: use.readOnly ?? false })
+    },
+    facts: async (path, use) => {
+      const { SCHEMA_VERSION } = await import('./sqlite-schema.ts')
+      const file = inHome(use, path)
+      return sqliteFacts(file, SCHEMA_VERSION, dirname(file))
     },
   },
   ...Object.fromEntries(
@@ -44,6 +51,8 @@ const BACKENDS: Readonly<Record<string, Backend>> = {
             origin,
             readOnly: readOnly ?? false,
           }),
+        facts: async (rest: string, { origin }: StoreUse) =>
+          (await import('./postgres-facts.ts')).postgresFacts(`${scheme}:${rest}`, origin),
       },
     ]),
   ),
@@ -51,6 +60,7 @@ const BACKENDS: Readonly<Record<string, Backend>> = {
     url: 'file:DIR',
     create: async (location, use) => (await import('./file-url.ts')).createFileStore(location, use),
     open: async (location, use) => (await import('./file-url.ts')).openExistingFileStore(location, use),
+    facts: async (location, use) => folderFacts((await import('./file-url.ts')).fileStoreFolder(location, use)),
   },
   null: {
     url: 'null:',
@@ -61,6 +71,7 @@ const BACKENDS: Readonly<Record<string, Backend>> = {
       )
     },
     open: async () => new (await import('./null.ts')).NullStore(),
+    facts: async () => ({ place: '', files: [], bytes: 0, folder: null, database: null, version: 'keeps nothing' }),
   },
 }
 
@@ -77,6 +88,12 @@ export async function openStoreAt(url: string, use: StoreUse): Promise<LogStore>
 export async function createStoreAt(url: string, use: StoreUse): Promise<LogStore> {
   const { backend, location } = find(url)
   return backend.create(location, use)
+}
+
+/** @throws IndelibleError `ERR_CONFIG_INVALID` for a URL of no back-end, and what the back-end or the file system throw */
+export async function storeFacts(url: string, use: StoreUse): Promise<StoreFacts> {
+  const { backend, location } = find(url)
+  return backend.facts(location, use)
 }
 
 /** What comes before the first colon; empty if there is none. */
