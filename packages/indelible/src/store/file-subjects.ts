@@ -16,7 +16,7 @@ export function* subjectLines(
   fd: number,
   end: number,
   subject: Uint8Array | null,
-): Generator<{ index: number; at: number; length: number }> {
+): Generator<{ index: number; subject: string; at: number; length: number }> {
   const wanted = subject === null ? '{"index":' : `"subject":"${nameOf(subject)}"}`
   for (let at = 0; at < end; ) {
     const block = readAt(fd, at, Math.min(BLOCK, end - at))
@@ -26,7 +26,7 @@ export function* subjectLines(
       const start = block.lastIndexOf(10, hit) + 1
       const next = block.indexOf(10, hit) + 1
       const match = LINE.exec(block.toString('latin1', start, next))
-      if (match) yield { index: Number(match[1]), at: at + start, length: next - start }
+      if (match) yield { index: Number(match[1]), subject: match[2]!, at: at + start, length: next - start }
       hit = block.indexOf(wanted, next)
     }
     at += cut

@@ -23,6 +23,7 @@ import type {
   StoredEntry,
   StoredId,
   StoredPayload,
+  StoredSubject,
   StoreRepair,
 } from './store.ts'
 
@@ -240,6 +241,20 @@ export class FileStore implements LogStore {
       const chunk = this.#reading(() => [...take(lines, CHUNK)].map(({ index }) => index))
       if (chunk.length === 0) return
       yield chunk
+    }
+  }
+
+  async *concerns(start: number, end: number): AsyncIterable<readonly StoredSubject[]> {
+    const lines = this.#reading((log) => {
+      const fd = log.open('subjects.jsonl')
+      return fd === null ? [][Symbol.iterator]() : subjectLines(fd, log.view().ends.subjects, null)
+    })
+    for (;;) {
+      const chunk = this.#reading(() => [...take(lines, CHUNK)])
+      if (chunk.length === 0) return
+      yield chunk
+        .filter(({ index }) => index >= start && index < end)
+        .map(({ index, subject }) => ({ index, subject: new Uint8Array(Buffer.from(subject, 'base64url')) }))
     }
   }
 

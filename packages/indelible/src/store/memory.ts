@@ -1,5 +1,5 @@
 /** A log in memory: for tests, and for trying things out. It promises what a store must, except to outlive its process. */
-import { toHex } from '../bytes.ts'
+import { fromHex, toHex } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
 import type {
   Batch,
@@ -11,6 +11,7 @@ import type {
   StoredEntry,
   StoredId,
   StoredPayload,
+  StoredSubject,
   StoredTile,
 } from './store.ts'
 
@@ -186,6 +187,13 @@ export class MemoryStore implements LogStore {
 
   async *subjectEntries(subject: Uint8Array): AsyncIterable<readonly number[]> {
     yield [...(this.#subjects.get(toHex(subject)) ?? [])].sort((a, b) => a - b)
+  }
+
+  async *concerns(start: number, end: number): AsyncIterable<readonly StoredSubject[]> {
+    const rows = [...this.#subjects].flatMap(([subject, indexes]) =>
+      indexes.filter((index) => index >= start && index < end).map((index) => ({ subject: fromHex(subject), index })),
+    )
+    yield rows.sort((a, b) => a.index - b.index)
   }
 
   forgetSubject(subject: Uint8Array, below: number): Promise<void> {

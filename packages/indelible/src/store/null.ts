@@ -61,6 +61,8 @@ export class NullStore implements LogStore {
 
   async *subjectEntries(): AsyncIterable<readonly number[]> {}
 
+  async *concerns(): AsyncIterable<never[]> {}
+
   async forgetSubject(): Promise<void> {}
 
   async scrub(): Promise<readonly string[]> {

@@ -24,6 +24,7 @@ import type {
   StoredEntry,
   StoredId,
   StoredPayload,
+  StoredSubject,
 } from './store.ts'
 
 export { type AccessGrant, type SetupOptions, setupPostgres } from './postgres-schema.ts'
@@ -405,6 +406,20 @@ class PostgresStore implements LogStore {
       return true
     })
     return erased
+  }
+
+  async *concerns(start: number, end: number): AsyncIterable<readonly StoredSubject[]> {
+    for (let at = start, after = new Uint8Array(0); at < end; ) {
+      const rows = await this.#read(
+        `SELECT idx, subject FROM ${this.#s}.subjects WHERE log = $1 AND (idx, subject) > ($2, $3) AND idx < $4
+         ORDER BY idx, subject LIMIT 20000`,
+        [this.#log, at, after, end],
+      )
+      if (rows.length === 0) return
+      yield rows.map(({ idx, subject }) => ({ index: idx, subject }))
+      at = rows.at(-1)!.idx as number
+      after = rows.at(-1)!.subject as Uint8Array<ArrayBuffer>
+    }
   }
 
   async *subjectEntries(subject: Uint8Array): AsyncIterable<readonly number[]> {

@@ -23,6 +23,7 @@ import type {
   StoredEntry,
   StoredId,
   StoredPayload,
+  StoredSubject,
 } from './store.ts'
 
 export type { SqliteOptions } from './sqlite-schema.ts'
@@ -182,29 +183,24 @@ class SqliteStore implements LogStore {
   }
 
   async *ids(start: number, end: number): AsyncIterable<readonly StoredId[]> {
-    // The table is in the order of ids: in chunks, each would read all of it. One statement sorts once, on disk if need be.
     let rows: StoredId[] = []
-    for (const row of this.#idRows(start, end)) {
+    const sql = 'SELECT id, idx, digest FROM ids WHERE idx >= ? AND idx < ? ORDER BY idx'
+    for (const { id, idx, digest } of this.#iterate(sql, start, end)) {
+      const row = { id: String(id), index: idx as number, digest: digest === null ? null : bytes(digest) }
       if (rows.push(row) < CHUNK) continue
       yield rows
       rows = []
-      this.#reading(() => {})
     }
     yield rows
   }
 
-  *#idRows(start: number, end: number): Generator<StoredId> {
-    const rows = this.#reading(({ db }) =>
-      db.prepare('SELECT id, idx, digest FROM ids WHERE idx >= ? AND idx < ? ORDER BY idx').iterate(start, end),
-    )
+  /** Rows of a table that is in another order: in chunks, each would read all of it. One statement sorts once, on disk if need be. */
+  *#iterate(sql: string, ...values: number[]): Generator<Record<string, unknown>> {
+    const rows = this.#reading(({ db }) => db.prepare(sql).iterate(...values))
     for (;;) {
       const { done, value } = this.#reading(() => rows.next())
       if (done) return
-      yield {
-        id: String(value.id),
-        index: value.idx as number,
-        digest: value.digest === null ? null : bytes(value.digest),
-      }
+      yield value
     }
   }
 
@@ -310,6 +306,18 @@ class SqliteStore implements LogStore {
       yield rows.map((row) => row.idx as number)
       after = rows.at(-1)!.idx as number
     }
+  }
+
+  async *concerns(start: number, end: number): AsyncIterable<readonly StoredSubject[]> {
+    let rows: StoredSubject[] = []
+    const sql = 'SELECT idx, subject FROM subjects WHERE idx >= ? AND idx < ? ORDER BY idx'
+    if (!this.#reading(({ hasSubjects }) => hasSubjects)) return
+    for (const { idx, subject } of this.#iterate(sql, start, end)) {
+      if (rows.push({ index: idx as number, subject: bytes(subject) }) < CHUNK) continue
+      yield rows
+      rows = []
+    }
+    yield rows
   }
 
   forgetSubject(subject: Uint8Array, below: number): Promise<void> {

@@ -197,6 +197,9 @@ export interface PayloadStore {
   /** Entries that concern a person, ascending, in chunks. */
   subjectEntries(subject: Uint8Array): AsyncIterable<readonly number[]>
 
+  /** Which of the entries `[start, end)` concern whom, by index, in chunks. */
+  concerns(start: number, end: number): AsyncIterable<readonly StoredSubject[]>
+
   /** Forgets which entries below `below` concern a person. Forgetting what is not known is no error. */
   forgetSubject(subject: Uint8Array, below: number): Promise<void>
 

@@ -10,6 +10,7 @@ import type {
   StoredEntry,
   StoredId,
   StoredPayload,
+  StoredSubject,
 } from '../store/store.ts'
 
 export type StoreMethod = keyof LogStore
@@ -140,6 +141,10 @@ class Faulty implements FaultyStore {
 
   subjectEntries(subject: Uint8Array): AsyncIterable<readonly number[]> {
     return this.#chunks('subjectEntries', () => this.#store.subjectEntries(subject))
+  }
+
+  concerns(start: number, end: number): AsyncIterable<readonly StoredSubject[]> {
+    return this.#chunks('concerns', () => this.#store.concerns(start, end))
   }
 
   forgetSubject(subject: Uint8Array, below: number): Promise<void> {

@@ -91,6 +91,14 @@ export function eraseCases(define: DefineCase): void {
       assert.deepEqual(await collect(reader.subjectEntries(bob)), [700, 2000])
       assert.deepEqual(await collect(reader.subjectEntries(eve)), [])
     }
+    const listed = await collect(store.concerns(699, 702))
+    assert.deepEqual(listed.map(({ index, subject }) => [index, subject[0]]).sort(), [
+      [699, 1],
+      [700, 1],
+      [700, 2],
+      [701, 1],
+    ])
+    assert.equal((await collect(store.concerns(0, 5000))).length, anns.length + 2)
     await store.forgetSubject(ann, 2001)
     await store.forgetSubject(ann, 2001)
     await store.forgetSubject(eve, 2600)
