@@ -22,7 +22,8 @@ const FIXED: Readonly<Record<string, string>> = {
     'it is the name of this log, and its checkpoints and proofs are signed under it. For another name make another log: indelible init --origin NAME',
   'log.profile':
     'it says with what this log was signed from its first entry on. For another profile make another log: indelible init --profile PROFILE',
-  'log.store': 'it says where the entries of this log are. Another store would be another log: indelible init',
+  'log.store':
+    'it says where the entries of this log are. With nothing writing the log, bring all of it there with indelible copy --to URL, then repeat; another log is made with indelible init',
   'keys.dir':
     'the keys of this log are not there. With nothing writing the log, move the folder there first, then repeat',
 }
@@ -32,9 +33,11 @@ const FIXED: Readonly<Record<string, string>> = {
  * @throws IndelibleError `ERR_CONFIG_INVALID` for an unknown key, naming the nearest, for a bad value, saying what was
  * expected, and for a key that a log keeps for life
  */
-export function setConfigKey(home: string, key: string, text: string): Promise<ConfigEdit> {
+export async function setConfigKey(home: string, key: string, text: string): Promise<ConfigEdit> {
   if (!isSettable(key)) throw invalid(isSection(key) ? `${key} is a section: set one of its keys` : unknownKey(key))
-  return edit(home, key, (file) => withValue(file, splitKey(key), parseConfigText(key, text)))
+  const value = parseConfigText(key, text)
+  const isMoved = key === 'log.store' && (await hasCopy(home, text))
+  return edit(home, key, (file) => withValue(file, splitKey(key), value), isMoved)
 }
 
 /**
@@ -50,13 +53,13 @@ export function unsetConfigKey(home: string, key: string): Promise<ConfigEdit> {
   })
 }
 
-async function edit(home: string, key: string, change: (file: object) => object): Promise<ConfigEdit> {
+async function edit(home: string, key: string, change: (file: object) => object, isMoved = false): Promise<ConfigEdit> {
   const { path } = readConfigLayers(home, {})
   return withFileLock(`${path}.lock`, () => {
     const { file } = readConfigLayers(home, {})
     if (!isObject(file)) throw invalid(`${path}: expected an object`)
     const next = change(file)
-    refuseFixed(home, key, file, next)
+    if (!isMoved) refuseFixed(home, key, file, next)
     const where = (at: string) => (at === key || at.startsWith(`${key}.`) ? 'config set' : path)
     const before = tryParse(file, where)
     const after = tryParse(next, where)
@@ -81,6 +84,17 @@ function refuseFixed(home: string, key: string, file: object, next: object): voi
     const [before, after] = [file, next].map((one) => valueAt(one, splitKey(fixed)) ?? defaults().get(fixed))
     if (before === after || (fixed === 'keys.dir' && hasMoved(home, before, after))) continue
     throw invalid(`${fixed} cannot change: ${reason}`)
+  }
+}
+
+/** Whether the store at `url` has all of the log. */
+async function hasCopy(home: string, url: string): Promise<boolean> {
+  const { isCopied } = await import('./store-move.ts')
+  try {
+    return await isCopied(home, url)
+  } catch (error) {
+    if (error instanceof IndelibleError) return false
+    throw error
   }
 }
 

@@ -5,11 +5,13 @@
 import { Command, CommanderError } from 'commander'
 import { VERSION } from '../version.ts'
 import { addApprovals } from './approvals.ts'
+import { addArchive } from './archive.ts'
 import { addCheck } from './check.ts'
 import { addCheckpoint } from './checkpoint.ts'
 import { addCompletion } from './completion.ts'
 import { addConfig } from './config-command.ts'
 import { type CommandModule, Context, examples } from './context.ts'
+import { addCopy } from './copy.ts'
 import { addDataset } from './dataset.ts'
 import { addDecisions } from './decide.ts'
 import { addDoctor } from './doctor.ts'
@@ -55,6 +57,8 @@ const COMMANDS: readonly CommandModule[] = [
   addIdentity,
   addKeys,
   addIndex,
+  addCopy,
+  addArchive,
   addConfig,
   addStatus,
   addStore,

@@ -22,7 +22,7 @@ import {
   partsWanted,
 } from './erasure.ts'
 import type { ErasureState } from './erasure-journal.ts'
-import type { Clock, Sequencer } from './sequencer.ts'
+import type { Clock, Sequencing } from './sequencer.ts'
 import { subjectMac } from './subjects.ts'
 
 /** Most bytes of the list in one entry; the rest of 65,535 is for everything else. */
@@ -37,7 +37,7 @@ const SCAN = 1000
 interface EraserParts {
   readonly store: LogStore
   readonly keys: LogKeys
-  readonly sequencer: Sequencer
+  readonly sequencer: Sequencing
   readonly clock: Clock
   readonly site: ErasureSite
 }
@@ -45,7 +45,7 @@ interface EraserParts {
 export class Eraser {
   readonly #store: LogStore
   readonly #keys: LogKeys
-  readonly #sequencer: Sequencer
+  readonly #sequencer: Sequencing
   readonly #clock: Clock
   readonly #site: ErasureSite
   #turn: Promise<unknown> = Promise.resolve()

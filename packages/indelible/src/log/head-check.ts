@@ -15,6 +15,7 @@ import { Frontier } from '../tree/frontier.ts'
 import { type Hash, leafHash } from '../tree/hash.ts'
 import { checkConsistency, checkInclusion, proveConsistency, proveInclusion } from '../tree/proof.ts'
 import { sourceNodeReader } from '../tree/source.ts'
+import { isCopyMark, sizeOfCopy } from './copy-mark.ts'
 import { TileEdge } from './tile-edge.ts'
 
 /** Where the next batch goes on: a head, and the tree's right edge. */
@@ -65,6 +66,11 @@ export async function checkHead(head: Head, store: LogStore, keys: LogKeys): Pro
 }
 
 function openHeadCheckpoint(head: Head, { origin, signer }: LogKeys): Checkpoint {
+  if (isCopyMark(head.checkpoint)) {
+    const all = sizeOfCopy(head.checkpoint) ?? 'all'
+    const message = `store is an unfinished copy: it has ${head.size} of ${all} entries. Run indelible copy again`
+    throw new IndelibleError('ERR_COPY_UNFINISHED', message)
+  }
   let checkpoint: Checkpoint
   try {
     // Not the key before: it may have been replaced because it was stolen, and both sign the checkpoint of a rotation.

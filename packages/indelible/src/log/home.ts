@@ -29,7 +29,7 @@ import { formatVkey, parseNote } from '../note/signed-note.ts'
 import type { Recognizer } from '../privacy/redactor.ts'
 import type { Mode } from '../record/event.ts'
 import type { LogStore } from '../store/store.ts'
-import { createStoreAt, DEFAULT_STORE, openStoreAt } from '../store/stores.ts'
+import { createStoreAt, DEFAULT_STORE, NULL_STORE, openStoreAt } from '../store/stores.ts'
 import { VERSION } from '../version.ts'
 import { auditEntry } from './batch.ts'
 import { captureOptions, hasSpooled } from './capture-options.ts'
@@ -229,8 +229,11 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     const site = erasureSite(home, config, vault, options.erasureGuards ?? [])
     const subjects = SubjectFinder.of(config.privacy.subjects)
     const sequencing = { maxBatch, maxPendingBytes }
-    log = await Log.open({ store, keys, privacy, identities, options: sequencing, capture, site, subjects })
-    noteUncleanShutdown(home, log)
+    const forgets = config.log.store === NULL_STORE
+    const parts = { store, keys, privacy, identities, options: sequencing, capture, site, subjects, forgets }
+    log = await Log.open(parts)
+    await tellRepairs(store, log)
+    if (!forgets) noteUncleanShutdown(home, log)
     if (keys.isAdopted) {
       // Bound only once the log says so: a second attempt would not be asked for --adopt any more.
       await log.notice('adopted')
@@ -379,4 +382,8 @@ function noteUncleanShutdown(home: string, log: Log): void {
 
 function isFileError(error: unknown): boolean {
   return ['EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
+}
+
+async function tellRepairs(store: LogStore, log: Log): Promise<void> {
+  await store.repaired?.((repairs) => Promise.all(repairs.map((repair) => log.notice('store_repaired', { ...repair }))))
 }

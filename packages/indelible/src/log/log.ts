@@ -31,7 +31,8 @@ import { Eraser } from './erase.ts'
 import { bareSite, type EraseRequest, type ErasureReceipt, type ErasureSite } from './erasure.ts'
 import type { Identities } from './identities.ts'
 import { LogDraft } from './log-draft.ts'
-import { type Clock, type Item, type Place, Sequencer, type SequencerOptions } from './sequencer.ts'
+import { NullSequencer } from './null-sequencer.ts'
+import { type Clock, type Item, type Place, Sequencer, type SequencerOptions, type Sequencing } from './sequencer.ts'
 import type { SubjectFinder } from './subject-finder.ts'
 import { subjectMac } from './subjects.ts'
 import { WithheldParts } from './withheld.ts'
@@ -76,6 +77,8 @@ export interface LogParts {
   readonly privacy: PrivacyPolicy
   /** Where persons are recorded under pseudonyms. */
   readonly identities?: Identities | null
+  /** Recording is switched off: what comes in is checked, counted and forgotten. */
+  readonly forgets?: boolean
   readonly options?: SequencerOptions
   /** How runs are recorded. Default: failure mode `continue`, without a spool. */
   readonly capture?: RecorderOptions
@@ -113,7 +116,7 @@ export class Log implements Sink<LogDraft, Receipt> {
   readonly #keys: LogKeys
   readonly #privacy: PrivacyPolicy
   readonly #privacyMark: Uint8Array
-  readonly #sequencer: Sequencer
+  readonly #sequencer: Sequencing
   readonly #clock: Clock
   readonly #identities: Identities | null
   readonly #withheld = new WithheldParts((parts) => this.notice('redactor_failed', { parts }))
@@ -127,7 +130,7 @@ export class Log implements Sink<LogDraft, Receipt> {
 
   private constructor(made: LogParts) {
     const { store, keys, privacy, identities = null, options = {}, capture = {} } = made
-    const { site = bareSite(), subjects = null } = made
+    const { site = bareSite(), subjects = null, forgets } = made
     this.origin = keys.origin
     this.#store = store
     this.#keys = keys
@@ -135,7 +138,7 @@ export class Log implements Sink<LogDraft, Receipt> {
     this.#identities = identities
     this.#privacyMark = sha256(privacy.version).slice(0, 4)
     this.#clock = options.clock ?? Date.now
-    this.#sequencer = new Sequencer(store, keys, options)
+    this.#sequencer = forgets ? new NullSequencer(this.#clock) : new Sequencer(store, keys, options)
     this.#capture = capture
     const sequencer = this.#sequencer
     this.#eraser = new Eraser({ store, keys, sequencer, clock: this.#clock, site })

@@ -47,6 +47,9 @@ export interface SequencerOptions {
   readonly clock?: Clock
 }
 
+/** What a log hands its entries to. */
+export type Sequencing = Pick<Sequencer, 'open' | 'append' | 'enqueue' | 'audit' | 'notice' | 'flush' | 'close'>
+
 export class Sequencer {
   readonly #store: LogStore
   readonly #keys: LogKeys

@@ -9,6 +9,7 @@ import { type LogPin, Pins } from '../keys/pins.ts'
 import { parseVkey, type VerifierKey } from '../note/signed-note.ts'
 import { MemoryStore } from '../store/memory.ts'
 import type { LogStore } from '../store/store.ts'
+import { NULL_STORE } from '../store/stores.ts'
 import { checkConsistency, proveConsistency } from '../tree/proof.ts'
 import { sourceNodeReader } from '../tree/source.ts'
 import type { Report } from '../verify/report.ts'
@@ -63,6 +64,25 @@ export async function verifyHome(options: VerifyHomeOptions = {}): Promise<Repor
   }
 }
 
+/**
+ * Verifies a copy of the log of a home, in the store at `url`, under the key and the pin that this user has. The pin stays.
+ * @throws IndelibleError as {@link verifyHome}
+ */
+export async function verifyCopy(url: string, options: VerifyLogOptions & { readonly home: string }): Promise<Report> {
+  const { home } = options
+  const config = loadConfig(home)
+  const { origin } = config.log
+  const pin = new Pins().read(origin)
+  const key = pin?.key ?? homeKey(home)
+  if (key === null) throw new IndelibleError('ERR_KEY_MISMATCH', `no key of ${origin} is known`)
+  const store = await openStore(home, { ...config, log: { ...config.log, store: url } }, { readOnly: true })
+  try {
+    return await verifyLog(store, { origin, keys: [parseVkey(key)], ...(pin && { pin }) }, options)
+  } finally {
+    await store.close()
+  }
+}
+
 /** Of two verifiers at once, the one that verified more proves that its log continues the other's, and so both end well. */
 async function raisePin(pins: Pins, before: LogPin | null, accepted: LogPin, store: LogStore): Promise<void> {
   const { origin, size, root } = accepted
@@ -81,6 +101,7 @@ async function raisePin(pins: Pins, before: LogPin | null, accepted: LogPin, sto
 
 function caveats(home: string, hasPin: boolean, options: VerifyHomeOptions): string[] {
   const notes: string[] = []
+  if (keepsNothing(home)) notes.push('log.store is null: what is recorded now is counted and forgotten')
   if (!options.trust && !hasPin)
     notes.push('the key itself: it was taken from the home, compare it with the one handed out')
   if (hasPin && existsSync(join(home, 'keys'))) {
@@ -123,4 +144,12 @@ function expectedOrigin(home: string, pins: Pins | null, stated: string): string
 function homeKey(home: string): string | null {
   const path = join(home, 'log.vkey')
   return existsSync(path) ? readFileSync(path, 'utf8').trim() : null
+}
+
+function keepsNothing(home: string): boolean {
+  try {
+    return loadConfig(home).log.store === NULL_STORE
+  } catch {
+    return false // the home is gone: that shows by itself
+  }
 }

@@ -75,6 +75,9 @@ const BACKENDS: Readonly<Record<string, Backend>> = {
   },
 }
 
+/** URL of the store that keeps nothing. */
+export const NULL_STORE = 'null:'
+
 /** URL of the store of a log that says nothing about it. */
 export const DEFAULT_STORE = 'sqlite:log.db'
 
