@@ -1,5 +1,5 @@
 /** Witnesses for tests: real ones over HTTP on loopback, and ones that misbehave. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -80,4 +80,10 @@ export async function startServer(cleanup: Cleanup, listener: RequestListener): 
 
 export function use(directory: string, origin: string, more: Partial<AnchorUse> = {}): AnchorUse {
   return { directory, origin, env: {}, fetch, clock: Date.now, ...more }
+}
+
+/** Sets the section `anchors` of a home's configuration. */
+export function setConfig(home: string, anchors: Record<string, unknown>): void {
+  const path = join(home, 'config.json')
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), anchors }))
 }

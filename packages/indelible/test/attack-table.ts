@@ -7,9 +7,10 @@ import type { FindingCode } from '../src/verify/report.ts'
 
 /**
  * Who catches it: anybody who has the vkey (`signature`); who also remembers an earlier checkpoint (`pin`), or also holds
- * K_0 (`K_0`); the honest software, before it writes (`writer`).
+ * K_0 (`K_0`); who has an anchor in his trust policy (`anchor`), or kept a receipt (`receipt`); the honest software, before
+ * it writes (`writer`).
  */
-export type Needs = 'signature' | 'pin' | 'K_0' | 'writer'
+export type Needs = 'signature' | 'pin' | 'K_0' | 'anchor' | 'receipt' | 'writer'
 
 export interface Attack {
   readonly id: string
@@ -220,6 +221,13 @@ const table = [
   ['proof-newline', 'adds a newline to the entry file', 'signature', 'ERR_PROOF_INVALID'],
   ['proof-foreign-key', 'signs the checkpoint of a proof with a key of his own', 'signature', 'ERR_NOTE_UNVERIFIED'],
   ['proof-other-tree', 'with the signing key: a proof from another tree of the pinned size', 'pin', 'ERR_SPLIT_VIEW'],
+
+  // What others vouch for
+  ['anchor-removed', 'removes what the anchors gave', 'anchor', 'anchor_missing'],
+  ['anchor-frozen', 'shows a state of yesterday, with what the anchors gave then', 'anchor', 'anchor_stale'],
+  ['anchor-altered', 'moves a cosignature to a later time', 'anchor', 'anchor_invalid'],
+  ['anchor-rewritten', 'with the signing key: rewrites what was anchored', 'anchor', 'split_view'],
+  ['receipt-broken', 'with the signing key: promises an entry, and records another', 'receipt', 'receipt_mismatch'],
 
   // What honest software would launder
   [

@@ -1,9 +1,10 @@
 /** Files that the command line names. Small ones: a file that is not what it should be is refused before it is read whole. */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { openTrust, parseVkeys, type Trust } from '../anchor/trust.ts'
 import { fromUtf8 } from '../bytes.ts'
 import { IndelibleError, type IndelibleErrorCode } from '../errors.ts'
-import { parseWitnessPolicy } from '../note/policy.ts'
-import { parseVkey, type VerifierKey } from '../note/signed-note.ts'
+import { type KeptReceipt, parseKeptReceipts } from '../verify/receipts-check.ts'
 
 const MAX_KEY_BYTES = 2 ** 18
 
@@ -42,12 +43,6 @@ export function readKeyText(path: string): string {
   return readSmallText(path, MAX_KEY_BYTES, 'ERR_KEY_INVALID')
 }
 
-/** Keys that speak for one log, as the verifier got them. */
-export interface Trust {
-  readonly origin: string
-  readonly keys: readonly VerifierKey[]
-}
-
 /**
  * A vkey, or a file with the vkeys of one log, one a line: after a rotation an old proof needs the old key.
  * @throws IndelibleError `ERR_KEY_INVALID`
@@ -57,38 +52,25 @@ export function readVkeys(vkeyOrFile: string): Trust {
 }
 
 /**
- * A file of vkeys, or a witness policy of which the `log` lines count.
+ * A trust file, a witness policy, or a file of vkeys.
  *
  * @param ownOrigin of the log at hand, to choose among several that a policy names
  * @throws IndelibleError `ERR_KEY_INVALID`, `ERR_POLICY_INVALID`
  */
-export function readTrust(path: string, ownOrigin: () => string): Trust {
-  const text = readKeyText(path)
-  return /^[ \t]*(log|witness|group|quorum)[ \t]/m.test(text) ? policyTrust(text, ownOrigin) : parseVkeys(text, path)
+export async function readTrust(path: string, ownOrigin: () => string): Promise<Trust> {
+  return openTrust({ path, read: readKeyText, ownOrigin })
 }
 
-function policyTrust(text: string, ownOrigin: () => string): Trust {
-  const { logs, quorum } = parseWitnessPolicy(text)
-  if (quorum !== 'none') {
-    // Leaving it out would call verified what the policy does not.
-    const message = `policy asks for the quorum ${quorum}, and this version does not check cosignatures: use quorum none`
-    throw new IndelibleError('ERR_POLICY_INVALID', message)
-  }
-  const origins = new Set(logs.map(({ key }) => key.name))
-  if (origins.size === 0) throw new IndelibleError('ERR_POLICY_INVALID', 'policy has no log line')
-  const origin = origins.size === 1 ? logs[0]!.key.name : ownOrigin()
-  if (!origins.has(origin)) throw new IndelibleError('ERR_POLICY_INVALID', `policy names no log ${origin}`)
-  return { origin, keys: logs.map(({ key }) => key).filter(({ name }) => name === origin) }
-}
+const MAX_RECEIPTS_BYTES = 2 ** 26
 
-function parseVkeys(text: string, where: string): Trust {
-  const lines = text.split('\n').map((line) => line.trim())
-  const keys = lines.filter((line) => line !== '' && !line.startsWith('#')).map(parseVkey)
-  const [first] = keys
-  if (!first) throw new IndelibleError('ERR_KEY_INVALID', `${where} has no key`)
-  const other = keys.find(({ name }) => name !== first.name)
-  if (other) throw new IndelibleError('ERR_KEY_INVALID', `${where} has keys of two logs: ${first.name}, ${other.name}`)
-  return { origin: first.name, keys }
+/** Receipts that were kept: files, and all `.tlog-proof` and `.json` files of folders. Throws `ERR_PROOF_INVALID`. */
+export function readKeptReceipts(paths: readonly string[]): KeptReceipt[] {
+  const files = paths.flatMap((path) => {
+    if (!statSync(path).isDirectory()) return [path]
+    const names = readdirSync(path).filter((name) => /\.(tlog-proof|receipt\.json|receipts\.jsonl)$/.test(name))
+    return names.sort().map((name) => join(path, name))
+  })
+  return files.flatMap((file) => parseKeptReceipts(readSmallText(file, MAX_RECEIPTS_BYTES, 'ERR_PROOF_INVALID'), file))
 }
 
 function looksLikeVkey(text: string): boolean {

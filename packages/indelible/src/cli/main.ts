@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from 'commander'
 import { VERSION } from '../version.ts'
+import { addAnchor } from './anchor.ts'
 import { addApprovals } from './approvals.ts'
 import { addArchive } from './archive.ts'
 import { addCheck } from './check.ts'
@@ -34,6 +35,7 @@ import { addStore } from './store-command.ts'
 import { addTail } from './tail.ts'
 import { addVerify } from './verify.ts'
 import { addWaivers } from './waivers.ts'
+import { addWitness } from './witness.ts'
 
 /** In the order of the help. */
 const COMMANDS: readonly CommandModule[] = [
@@ -55,6 +57,8 @@ const COMMANDS: readonly CommandModule[] = [
   addLineage,
   addApprovals,
   addIdentity,
+  addAnchor,
+  addWitness,
   addKeys,
   addIndex,
   addCopy,

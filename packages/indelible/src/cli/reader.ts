@@ -1,11 +1,12 @@
 /** A log opened for reading: needs no keys, takes no lock, leaves no mark. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadConfig } from '../config/config.ts'
+import { anchorsDirectory } from '../anchor/receipts.ts'
+import { type Config, loadConfig } from '../config/config.ts'
 import { IndelibleError } from '../errors.ts'
+import { cosignedCheckpoint, proofCheckpoint } from '../log/anchoring.ts'
 import { openStore, resolveHome } from '../log/home.ts'
 import type { ProvenEntry } from '../log/log.ts'
-import { openCheckpoint } from '../note/checkpoint.ts'
 import { parseVkey } from '../note/signed-note.ts'
 import { formatTlogProof } from '../note/tlog-proof.ts'
 import type { ReadRecord } from '../record/entry.ts'
@@ -20,17 +21,20 @@ export class LogReader implements AsyncDisposable {
   readonly origin: string
   readonly #store: LogStore
 
-  private constructor(home: string, origin: string, store: LogStore) {
+  readonly #cosigned: (size: number) => string | null
+
+  private constructor(home: string, config: Config, store: LogStore) {
     this.home = home
-    this.origin = origin
+    this.origin = config.log.origin
     this.#store = store
+    this.#cosigned = (size) => cosignedCheckpoint(anchorsDirectory(home, config), size)
   }
 
   /** @throws IndelibleError `ERR_HOME_NOT_FOUND`, `ERR_CONFIG_INVALID`, `ERR_STORE_…` */
   static async open(home?: string): Promise<LogReader> {
     const folder = resolveHome(home)
     const config = loadConfig(folder)
-    return new LogReader(folder, config.log.origin, await openStore(folder, config, { readOnly: true }))
+    return new LogReader(folder, config, await openStore(folder, config, { readOnly: true }))
   }
 
   /** The log's own key, to hand out. */
@@ -84,9 +88,10 @@ export class LogReader implements AsyncDisposable {
    */
   async prove(which: number | string): Promise<ProvenEntry & { readonly size: number; readonly vkey: string }> {
     const { index, entry } = await this.entry(which)
-    const { checkpoint: note } = await this.head()
+    const head = await this.head()
     const { vkey } = this
-    const { checkpoint } = openCheckpoint(note, { origin: this.origin, keys: [parseVkey(vkey)] })
+    const policy = { origin: this.origin, keys: [parseVkey(vkey)] }
+    const { note, checkpoint } = proofCheckpoint(head.checkpoint, this.#cosigned(index + 1), policy)
     const { size, root } = checkpoint
     const proof = await this.#inclusion(index, size)
     checkInclusion({ leaf: leafHash(entry), index, size, root, proof })

@@ -1,4 +1,5 @@
 /** What a verification found, for people: the verdict first, then what it rests on, then what it leaves open. */
+import type { AnchoredBy } from '../verify/anchors.ts'
 import type { BundleReport } from '../verify/bundle-report.ts'
 import type { Finding, Range, Report } from '../verify/report.ts'
 import { count, formatPairs, inline, paint, printable } from './output.ts'
@@ -6,6 +7,8 @@ import { count, formatPairs, inline, paint, printable } from './output.ts'
 const STYLES = { verified: 'green', failed: 'red', incomplete: 'yellow' } as const
 
 const STATES: Record<Range['state'], string> = {
+  anchored: 'signed by the log, and vouched for',
+  unanchored: 'signed by the log only: no anchor of the policy vouches for it',
   pinned: 'signed by the log, and under the checkpoint accepted before',
   signed: 'signed by the log',
   purged: 'purged: their hashes still add up',
@@ -47,9 +50,16 @@ function verdictText({ verdict, origin, size, findings, more_findings: more }: R
 }
 
 function establishedText({ ranges, size, root, key }: Report): string {
-  const rows = ranges.map(({ start, end, state }): [string, string] => [rangeText(start, end), STATES[state]])
+  const rows = ranges.map(({ start, end, state, by }): [string, string] => {
+    return [rangeText(start, end), by ? `${STATES[state]} by ${by.map(anchorText).join('; ')}` : STATES[state]]
+  })
   if (key !== '') rows.push(['checkpoint', `size ${size}, root ${root}`], ['signed by', printable(key)])
   return rows.length === 0 ? '' : formatPairs(rows)
+}
+
+/** `quorum (w1, w2) at 2026-…`. */
+export function anchorText({ anchor, by, time }: AnchoredBy): string {
+  return printable(`${anchor} (${by.join(', ')})${time === null ? '' : ` at ${time}`}`)
 }
 
 function rangeText(start: number, end: number): string {

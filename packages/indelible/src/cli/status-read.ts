@@ -1,4 +1,6 @@
 /** What `indelible status` says, read in an order in which nothing can be ahead of the log by accident. */
+import { anchorsDirectory } from '../anchor/receipts.ts'
+import { type AnchorStatus, anchorStatus, behindOf } from '../anchor/state.ts'
 import { loadConfig } from '../config/config.ts'
 import { withoutPassword } from '../config/sources.ts'
 import { Pins } from '../keys/pins.ts'
@@ -19,6 +21,7 @@ export interface Status {
   readonly epoch: { readonly log: number; readonly clock: number | null; readonly seconds: number | null }
   readonly index: Memory | null
   readonly pin: (Memory & { readonly directory: string }) | null
+  readonly anchors: readonly AnchorStatus[] | { readonly error: string }
   readonly writers: WriterFacts
   readonly spool: { readonly waiting: number }
   readonly disk: { readonly free_bytes: number }
@@ -34,6 +37,7 @@ export async function readStatus(home: string): Promise<Status> {
   const pins = new Pins()
   const pin = await attempt(() => pins.read(origin)?.size ?? null)
   const indexed = await attempt(() => indexedSize({ home, url: store, origin }))
+  const anchors = await attempt(() => anchorStatus(anchorsDirectory(home, config), config.anchors))
   const { head, size, clock } = await readLog(home)
   const now = Date.now()
   const age = (now - Date.parse(head.observed)) / 1000
@@ -49,6 +53,7 @@ export async function readStatus(home: string): Promise<Status> {
     epoch: { log: head.epoch, clock: clock && epochNow(clock, now), seconds: clock?.seconds ?? null },
     index: memoryOf(indexed, head.size),
     pin: pinned && { ...pinned, directory: pins.directory },
+    anchors: 'error' in anchors ? anchors : behindOf(anchors, head.size),
     writers: readWriters(home),
     spool: { waiting: readSpool(home) },
     disk: { free_bytes: readDisk(folder ?? home).freeBytes },

@@ -34,13 +34,14 @@ async function status({ line = false }: { line?: boolean }, context: Context): P
   await context.answer(found, () => (line ? describeLine(found) : describe(found)))
 }
 
-function describeLine({ origin, entries, last_entry, checkpoint, index, pin }: Status): string {
+function describeLine({ origin, entries, last_entry, checkpoint, index, pin, anchors }: Status): string {
   const facts = [
     count(entries, 'entry', 'entries'),
     `last ${agoText(last_entry.age_seconds * 1000)}`,
     `checkpoint ${checkpoint.size}`,
     shortText('index', index),
     shortText('pin', pin),
+    ...shortAnchors(anchors),
   ]
   return `indelible ${printable(origin)}: ${facts.join(', ')}\n`
 }
@@ -67,6 +68,7 @@ function describe(found: Status): string {
     ['epoch', `${epoch.log}${length}${clock}`],
     ['index', index === null ? 'none yet: the first query makes it' : memoryText(index)],
     ['pin', pin === null ? 'none: indelible verify makes it' : `${memoryText(pin)}, in ${pin.directory}`],
+    ['anchors', anchorsText(found.anchors)],
     ['writers', writing.join(', ')],
     ['spool', spool.waiting === 0 ? 'nothing waits' : `${count(spool.waiting, 'file')} waiting`],
     ['disk', `${bytesText(disk.free_bytes)} free`],
@@ -79,4 +81,16 @@ function memoryText(memory: Memory): string {
   if ('error' in memory) return `cannot be read: ${memory.error}`
   if (memory.behind < 0) return `at ${memory.size}, ${-memory.behind} ahead of the log: run indelible verify`
   return `at ${memory.size}, ${memory.behind} behind`
+}
+
+/** Only where there are anchors: the line is short. */
+function shortAnchors(anchors: Status['anchors']): string[] {
+  if ('error' in anchors) return ['anchors unreadable']
+  return anchors.map(({ name, behind, late }) => `${name} ${behind} behind${late ? ' (late)' : ''}`)
+}
+
+function anchorsText(anchors: Status['anchors']): string {
+  if ('error' in anchors) return `cannot be read: ${anchors.error}`
+  if (anchors.length === 0) return 'none: nobody else vouches for this log'
+  return shortAnchors(anchors).join(', ')
 }

@@ -13,6 +13,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { anchorsDirectory } from '../anchor/receipts.ts'
 import { toBase64Url } from '../bytes.ts'
 import { DEFAULT_EPOCH_SECONDS, type EpochClock } from '../chain/epoch.ts'
 import { formatMacVerificationKey } from '../chain/verification-key.ts'
@@ -31,6 +32,7 @@ import type { Mode } from '../record/event.ts'
 import type { LogStore } from '../store/store.ts'
 import { createStoreAt, DEFAULT_STORE, NULL_STORE, openStoreAt } from '../store/stores.ts'
 import { VERSION } from '../version.ts'
+import { cosignedCheckpoint, startAnchoring } from './anchoring.ts'
 import { auditEntry } from './batch.ts'
 import { captureOptions, hasSpooled } from './capture-options.ts'
 import { recordConfigChange, writeAppliedConfig } from './config-change.ts'
@@ -193,6 +195,11 @@ export interface OpenLogOptions {
   readonly resumeErasures?: boolean
   /** Keeps the query index up to date in a thread of its own. Default false: queries bring it up to date when asked. */
   readonly index?: boolean
+  /**
+   * Has the configured anchors vouch for the log on their schedule, in a thread of its own. Default false: `indelible anchor
+   * now` does it once, from cron say.
+   */
+  readonly anchor?: boolean
 }
 
 /**
@@ -230,7 +237,8 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     const subjects = SubjectFinder.of(config.privacy.subjects)
     const sequencing = { maxBatch, maxPendingBytes }
     const forgets = config.log.store === NULL_STORE
-    const parts = { store, keys, privacy, identities, options: sequencing, capture, site, subjects, forgets }
+    const cosigned = (size: number) => cosignedCheckpoint(anchorsDirectory(home, config), size)
+    const parts = { store, keys, privacy, identities, options: sequencing, capture, site, subjects, forgets, cosigned }
     log = await Log.open(parts)
     await tellRepairs(store, log)
     if (!forgets) noteUncleanShutdown(home, log)
@@ -247,6 +255,7 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     if (options.resumeErasures ?? true) resumeErasures(home, log)
     // What earlier processes could not append, somebody has to: the recorder begins with that.
     if (hasSpooled(home)) log.recorder.resume()
+    if (options.anchor && config.anchors.list.length > 0) startAnchoring(home, log)
     return log
   } catch (error) {
     await (log ?? store).close()

@@ -8,7 +8,6 @@ import type { Run } from '../capture/run.ts'
 import type { Sink } from '../capture/sink.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { LogKeys } from '../keys/log-keys.ts'
-import { openCheckpoint } from '../note/checkpoint.ts'
 import { formatSignatureLine, formatVkey, type SyncNoteSigner, signNote } from '../note/signed-note.ts'
 import { formatTlogProof } from '../note/tlog-proof.ts'
 import { redactMembers } from '../privacy/members.ts'
@@ -25,6 +24,7 @@ import { leafHash } from '../tree/hash.ts'
 import { checkInclusion, proveInclusion } from '../tree/proof.ts'
 import { sourceNodeReader } from '../tree/source.ts'
 import { formatRotation } from '../verify/key-history.ts'
+import { proofCheckpoint } from './anchoring.ts'
 import { auditEntry } from './batch.ts'
 import type { ConfigChange } from './config-change.ts'
 import { Eraser } from './erase.ts'
@@ -86,6 +86,8 @@ export interface LogParts {
   readonly site?: ErasureSite
   /** Persons that the configuration finds in events. */
   readonly subjects?: SubjectFinder | null
+  /** The newest checkpoint with cosignatures that covers at least `size` entries, if there is one. */
+  readonly cosigned?: (size: number) => string | null
 }
 
 export interface RecordOptions {
@@ -123,6 +125,7 @@ export class Log implements Sink<LogDraft, Receipt> {
   readonly #redacting = new Set<Promise<unknown>>()
   readonly #eraser: Eraser
   readonly #subjects: SubjectFinder | null
+  readonly #cosigned: (size: number) => string | null
   readonly #onClose: (() => void)[] = []
   readonly #capture: RecorderOptions
   #recorder: Recorder | null = null
@@ -130,7 +133,7 @@ export class Log implements Sink<LogDraft, Receipt> {
 
   private constructor(made: LogParts) {
     const { store, keys, privacy, identities = null, options = {}, capture = {} } = made
-    const { site = bareSite(), subjects = null, forgets } = made
+    const { site = bareSite(), subjects = null, forgets, cosigned = () => null } = made
     this.origin = keys.origin
     this.#store = store
     this.#keys = keys
@@ -138,6 +141,7 @@ export class Log implements Sink<LogDraft, Receipt> {
     this.#identities = identities
     this.#privacyMark = sha256(privacy.version).slice(0, 4)
     this.#clock = options.clock ?? Date.now
+    this.#cosigned = cosigned
     this.#sequencer = forgets ? new NullSequencer(this.#clock) : new Sequencer(store, keys, options)
     this.#capture = capture
     const sequencer = this.#sequencer
@@ -264,7 +268,8 @@ export class Log implements Sink<LogDraft, Receipt> {
   /**
    * Proves to somebody who has nothing but the vkey that an entry is in the log.
    *
-   * The proof is checked before it is given out: a store that lies makes this fail, not the stranger.
+   * The proof is checked before it is given out: a store that lies makes this fail, not the stranger. It leads to the newest
+   * checkpoint that witnesses have cosigned, if that covers the entry, and otherwise to the latest one.
    * @throws IndelibleError `ERR_ENTRY_NOT_FOUND`, `ERR_PROOF_INVALID`
    */
   async prove(which: number | string): Promise<ProvenEntry> {
@@ -272,12 +277,18 @@ export class Log implements Sink<LogDraft, Receipt> {
     // Another writer may have rotated the key that signed this head.
     await this.#refreshKeys()
     const row = await this.#row(which)
-    const { checkpoint } = openCheckpoint(head.checkpoint, { origin: this.origin, keys: this.#keys.trusted })
+    const policy = { origin: this.origin, keys: this.#keys.trusted }
+    const { note, checkpoint } = proofCheckpoint(
+      head.checkpoint,
+      this.#cosigned(row.index + 1),
+      policy,
+      this.#keys.signer.key,
+    )
     const { size, root } = checkpoint
     const proof = await proveInclusion(row.index, size, sourceNodeReader(this.#store, size))
     const leaf = leafHash(row.entry)
     checkInclusion({ leaf, index: row.index, size, root, proof })
-    const text = formatTlogProof({ index: row.index, proof, checkpoint: head.checkpoint })
+    const text = formatTlogProof({ index: row.index, proof, checkpoint: note })
     return { index: row.index, entry: new Uint8Array(row.entry), proof: text }
   }
 

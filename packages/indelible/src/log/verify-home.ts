@@ -1,6 +1,7 @@
 /** Verifies the log of a home against what this machine's user remembers of it, and remembers more afterwards. */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { AnchorReceipts, anchorsDirectory } from '../anchor/receipts.ts'
 import { fromBase64, isEqual } from '../bytes.ts'
 import type { MacVerificationKey } from '../chain/verification-key.ts'
 import { loadConfig } from '../config/config.ts'
@@ -12,6 +13,9 @@ import type { LogStore } from '../store/store.ts'
 import { NULL_STORE } from '../store/stores.ts'
 import { checkConsistency, proveConsistency } from '../tree/proof.ts'
 import { sourceNodeReader } from '../tree/source.ts'
+import type { AnchorReceipt } from '../verify/anchors.ts'
+import type { LogEvidence, TrustPolicy } from '../verify/evidence.ts'
+import type { KeptReceipt } from '../verify/receipts-check.ts'
 import type { Report } from '../verify/report.ts'
 import { type VerifyLogOptions, verifyLog } from '../verify/verify-log.ts'
 import { openStore, resolveHome } from './home.ts'
@@ -19,7 +23,9 @@ import { openStore, resolveHome } from './home.ts'
 export interface VerifyHomeOptions extends VerifyLogOptions {
   readonly home?: string
   /** Keys that the verifier trusts, got from somewhere else than the home. Default: the pinned one; at first sight the home's. */
-  readonly trust?: { readonly origin: string; readonly keys: readonly VerifierKey[] }
+  readonly trust?: Pick<TrustPolicy, 'origin' | 'keys' | 'anchors' | 'macId' | 'macEpochs'>
+  /** Receipts that callers kept, to be held against the log. */
+  readonly receipts?: readonly KeptReceipt[]
   readonly macKey?: MacVerificationKey
   /** People whose signatures on decisions count. Default: whoever the log's own register names. */
   readonly identities?: readonly VerifierKey[]
@@ -43,17 +49,18 @@ export async function verifyHome(options: VerifyHomeOptions = {}): Promise<Repor
     if (keys.length === 0) {
       throw new IndelibleError('ERR_KEY_MISMATCH', `no key of ${origin} is known: pass one with --trust`)
     }
-    const report = await verifyLog(
-      store,
-      {
-        origin,
-        keys,
-        ...(pin && { pin }),
-        ...(options.macKey && { macKey: options.macKey }),
-        ...(options.identities && { identities: options.identities }),
-      },
-      options,
-    )
+    const { trust, receipts, macKey, identities } = options
+    const policy: TrustPolicy = {
+      ...trust,
+      origin,
+      keys,
+      nowMs: Date.now(),
+      ...(pin && { pin }),
+      ...(macKey && { macKey }),
+      ...(receipts && { receipts }),
+      ...(identities && { identities }),
+    }
+    const report = await verifyLog(new HomeEvidence(store, receiptsOf(home)), policy, options)
     if (report.verdict === 'verified' && pins) {
       const accepted = { origin, key: report.key, size: report.size, root: fromBase64(report.root), home }
       await raisePin(pins, pin, accepted, store)
@@ -123,9 +130,10 @@ async function openEvidence(
     return { origin, store: await openStore(home, config, { readOnly: true }) }
   } catch (error) {
     if (isIndelibleError(error, 'ERR_HOME_NOT_FOUND')) {
-      const pin = pins?.findByHome(home)
-      if (!pin) throw error
-      origin = pin.origin
+      // Whoever has a trust policy knows that there is such a log.
+      const known = pins?.findByHome(home)?.origin ?? trusted
+      if (known === undefined) throw error
+      origin = known
     } else if (isIndelibleError(error, 'ERR_STORE_MISSING')) {
       origin = trusted ?? expectedOrigin(home, pins, loadConfig(home).log.origin)
     } else {
@@ -139,6 +147,40 @@ async function openEvidence(
 function expectedOrigin(home: string, pins: Pins | null, stated: string): string {
   if (!pins || pins.read(stated)) return stated
   return pins.findByHome(home)?.origin ?? stated
+}
+
+/** Where a home keeps what its anchors gave; of a home that is gone, nowhere. */
+function receiptsOf(home: string): AnchorReceipts | null {
+  try {
+    return new AnchorReceipts(anchorsDirectory(home, loadConfig(home)))
+  } catch (error) {
+    if (!isIndelibleError(error, 'ERR_HOME_NOT_FOUND')) throw error
+    return null
+  }
+}
+
+/** A store, and beside it what the home's anchors gave. */
+class HomeEvidence implements LogEvidence {
+  readonly #store: LogStore
+  readonly #receipts: AnchorReceipts | null
+
+  constructor(store: LogStore, receipts: AnchorReceipts | null) {
+    this.#store = store
+    this.#receipts = receipts
+  }
+
+  head = () => this.#store.head()
+  entries = (start: number, end: number) => this.#store.entries(start, end)
+  payloads = (start: number, end: number) => this.#store.payloads(start, end)
+  checkpoints = (above: number, upTo: number) => this.#store.checkpoints(above, upTo)
+  findIds = (ids: readonly string[]) => this.#store.findIds(ids)
+  tile = (level: number, index: number) => this.#store.tile(level, index)
+  tileRoots = (level: number, start: number, end: number) => this.#store.tileRoots(level, start, end)
+  leaves = (start: number, end: number) => this.#store.leaves(start, end)
+
+  async *anchors(): AsyncGenerator<readonly AnchorReceipt[], void> {
+    for (const receipt of this.#receipts?.all() ?? []) yield [receipt]
+  }
 }
 
 function homeKey(home: string): string | null {

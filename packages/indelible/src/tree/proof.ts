@@ -141,6 +141,41 @@ export function checkConsistency({ size1, root1, size2, root2, proof }: Consiste
     return
   }
 
+  // If the first hash is the older tree itself, the proof does not repeat its root.
+  const isWhole = rangeNodes(0, size1).length === 1
+  const { older, newer } = foldConsistency(size1, size2, isWhole ? [root1, ...proof] : proof)
+  if (!isEqual(older, root1)) throw invalid(`consistency proof leads to another root than that of size ${size1}`)
+  if (!isEqual(newer, root2)) throw invalid(`consistency proof leads to another root than that of size ${size2}`)
+}
+
+/**
+ * The root of the first `size1` entries that the tree with `root2` has, as the proof shows it. Where a consistency proof
+ * leaves out its first hash, because it is the older root itself, `proof` must have it: see {@link proveOlderRoot}.
+ *
+ * @throws IndelibleError `ERR_PROOF_INVALID` if the proof does not lead to `root2`
+ */
+export function rootFromConsistency({ size1, size2, root2, proof }: Omit<ConsistencyClaim, 'root1'>): Hash {
+  if (!isCount(size1) || !isCount(size2) || size1 > size2 || size1 === 0) {
+    throw invalid(`a tree of ${size1} says nothing of one of ${size2}`)
+  }
+  if (size1 === size2) {
+    checkProof(proof, 0)
+    return root2
+  }
+  const { older, newer } = foldConsistency(size1, size2, proof)
+  if (!isEqual(newer, root2)) throw invalid(`consistency proof leads to another root than that of size ${size2}`)
+  return older
+}
+
+/** The proof for {@link rootFromConsistency}. Throws as {@link consistencyNodes} does. */
+export async function proveOlderRoot(size1: number, size2: number, read: NodeReader): Promise<Hash[]> {
+  const groups = consistencyNodes(size1, size2)
+  if (size1 < size2 && rangeNodes(0, size1).length === 1) groups.unshift(rangeNodes(0, size1))
+  return readFolded(groups, read)
+}
+
+/** Both roots, from a proof with its first hash in any case. */
+function foldConsistency(size1: number, size2: number, proof: readonly Hash[]): { older: Hash; newer: Hash } {
   // Up from the last entry of the older tree to the largest perfect subtree that ends there: the first hash.
   let index = size1 - 1
   let last = size2 - 1
@@ -149,11 +184,8 @@ export function checkConsistency({ size1, root1, size2, root2, proof }: Consiste
     last = half(last)
   }
   const joins = joinsAbove(index, last)
-  // If it also begins the tree it is the older tree, and its root is not repeated in the proof.
-  const isWhole = index === 0
-  checkProof(proof, isWhole ? joins.length : joins.length + 1)
-  const [first, ...rest] = isWhole ? [root1, ...proof] : proof
-
+  checkProof(proof, joins.length + 1)
+  const [first, ...rest] = proof
   let older = first!
   let newer = first!
   for (const [i, hash] of rest.entries()) {
@@ -164,8 +196,7 @@ export function checkConsistency({ size1, root1, size2, root2, proof }: Consiste
       newer = nodeHash(newer, hash)
     }
   }
-  if (!isEqual(older, root1)) throw invalid(`consistency proof leads to another root than that of size ${size1}`)
-  if (!isEqual(newer, root2)) throw invalid(`consistency proof leads to another root than that of size ${size2}`)
+  return { older, newer }
 }
 
 /**

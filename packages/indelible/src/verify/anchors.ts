@@ -46,6 +46,11 @@ export interface AnchorVerifier {
   /** A required voucher must not be older than this, in seconds. */
   readonly maxAgeSeconds?: number
   /**
+   * Whether it vouches for nothing but what the log's own key signed. Then its word is enough where the log no longer shows
+   * the rotation that leads to that key.
+   */
+  readonly checksSignature?: boolean
+  /**
    * What this anchor vouches for in `receipt`; `null` if it is not of this anchor.
    *
    * @param logKeys keys that may have signed the checkpoint: a signature of another type may need to be known from these

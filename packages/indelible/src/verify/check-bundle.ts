@@ -19,6 +19,9 @@ import { BundleFault, type BundleFiles, type ByteSource, openZip } from './zip.t
 /** A bundle: a zip archive in memory or readable in pieces, or the files of one that was unpacked, by their names in it. */
 export type Bundle = Uint8Array | ByteSource | ReadonlyMap<string, Uint8Array>
 
+/** What a check of a bundle takes of a trust policy. */
+export type BundlePolicy = Pick<TrustPolicy, 'origin' | 'keys' | 'pin' | 'anchors' | 'nowMs'>
+
 export interface CheckBundleOptions {
   /** Called now and then with how many entries have been checked. */
   readonly onProgress?: (entries: number) => void
@@ -33,7 +36,7 @@ export interface CheckBundleOptions {
  */
 export async function checkBundle(
   bundle: Bundle,
-  policy: Pick<TrustPolicy, 'origin' | 'keys' | 'pin'>,
+  policy: BundlePolicy,
   options: CheckBundleOptions = {},
 ): Promise<BundleReport> {
   if (policy.keys.length === 0) throw new TypeError('policy has no key: nothing could be established')
@@ -57,7 +60,7 @@ async function openFiles(bundle: Bundle): Promise<BundleFiles> {
 
 class BundleCheck {
   readonly findings = new BundleFindings()
-  readonly #policy: Pick<TrustPolicy, 'origin' | 'keys' | 'pin'>
+  readonly #policy: BundlePolicy
   readonly #options: CheckBundleOptions
   readonly #digests = new Map<string, { readonly bytes: number; readonly sha256: string }>()
   #manifest: BundleManifest | null = null
@@ -65,7 +68,7 @@ class BundleCheck {
   #entries: BundleEntries | null = null
   #isPinned = false
 
-  constructor(policy: Pick<TrustPolicy, 'origin' | 'keys' | 'pin'>, options: CheckBundleOptions) {
+  constructor(policy: BundlePolicy, options: CheckBundleOptions) {
     this.#policy = policy
     this.#options = options
   }

@@ -8,6 +8,9 @@ import { leafHash } from '../tree/hash.ts'
 import { checkInclusion } from '../tree/proof.ts'
 import type { TrustPolicy } from './evidence.ts'
 
+/** What `checkProof` leaves open, and `checkProofAnchors` may settle. */
+export const UNWITNESSED = 'whether others are shown another log: no witness vouches for this checkpoint'
+
 export interface CheckedProof {
   readonly index: number
   readonly record: ReadRecord
@@ -42,7 +45,7 @@ export function checkProof(
     checkpoint,
     not_checked: [
       'whether the log still holds this entry, or has grown or been cut off since this checkpoint',
-      'whether others are shown another log: no witness vouches for this checkpoint',
+      UNWITNESSED,
       'the values of parts: the entry holds commitments to them',
     ],
   }

@@ -1,5 +1,19 @@
 /** Reads evidence by index. What lies outside the range asked for is left aside; of two for one place the last counts. */
-import type { EvidenceEntry, LogEvidence } from './evidence.ts'
+import { isIndelibleError } from '../errors.ts'
+import { type Checkpoint, parseCheckpoint } from '../note/checkpoint.ts'
+import { parseNote } from '../note/signed-note.ts'
+import type { EvidenceEntry, EvidenceHead, LogEvidence } from './evidence.ts'
+
+/** Of a log without entries. */
+export const EMPTY_HEAD: EvidenceHead = {
+  size: 0,
+  frontier: [],
+  mac: new Uint8Array(32),
+  epoch: 0,
+  observed: '',
+  checkpoint: '',
+  minIndex: 0,
+}
 
 export async function readRows(evidence: LogEvidence, start: number, end: number): Promise<Map<number, EvidenceEntry>> {
   const rows = new Map<number, EvidenceEntry>()
@@ -25,4 +39,14 @@ export async function readDisclosures(
     }
   }
   return disclosures
+}
+
+/** What a note says, before it is known whether its key counts; `null` if it is no checkpoint. */
+export function claimedCheckpoint(note: string): Checkpoint | null {
+  try {
+    return parseCheckpoint(parseNote(note).text)
+  } catch (error) {
+    if (!isIndelibleError(error)) throw error
+    return null // whoever opens it says so
+  }
 }

@@ -2,6 +2,8 @@
 import type { MacVerificationKey } from '../chain/verification-key.ts'
 import type { VerifierKey } from '../note/signed-note.ts'
 import type { TileSource } from '../tree/source.ts'
+import type { AnchorReceipt, AnchorVerifier } from './anchors.ts'
+import type { KeptReceipt } from './receipts-check.ts'
 
 export interface EvidenceHead {
   readonly size: number
@@ -32,6 +34,8 @@ export interface LogEvidence extends TileSource {
   checkpoints(above: number, upTo: number): AsyncIterable<readonly { readonly size: number; readonly note: string }[]>
   /** Where the log says that ids are, if it has such a table. */
   findIds?(ids: readonly string[]): Promise<ReadonlyMap<string, { readonly index: number }>>
+  /** What the log says that others vouch for. */
+  anchors?(): AsyncIterable<readonly AnchorReceipt[]>
 }
 
 /** A checkpoint that the verifier accepted before. */
@@ -53,4 +57,14 @@ export interface TrustPolicy {
   readonly macKey?: MacVerificationKey
   /** People whose signatures on decisions count, by the name of the key. Without, the log's own register names them. */
   readonly identities?: readonly VerifierKey[]
+  /** Id of the mac key that the log must have been opened with, base64url. */
+  readonly macId?: string
+  /** Epochs `[from, to)` whose macs count as evidence. Default all. */
+  readonly macEpochs?: { readonly from?: number | undefined; readonly to?: number | undefined }
+  /** Who else has to vouch for the log, or may. */
+  readonly anchors?: readonly AnchorVerifier[]
+  /** Receipts that callers kept. */
+  readonly receipts?: readonly KeptReceipt[]
+  /** Wall clock of the verifier, ms since 1970: how fresh a voucher is. Needed where an anchor has an age. */
+  readonly nowMs?: number
 }

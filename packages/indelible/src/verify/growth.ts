@@ -53,6 +53,24 @@ export async function readGrowth(
   }
 }
 
+/**
+ * A range may lie apart from the rotations that lead to the key which signed the latest checkpoint. A statement counts by its
+ * signatures, so the entries around it need not be checked. `keys` learns of all below `size`.
+ */
+export async function readRotations(evidence: LogEvidence, size: number, keys: KeyHistory): Promise<void> {
+  for await (const rows of evidence.entries(0, size)) {
+    for (const { index, entry } of rows) {
+      try {
+        const record = parseEntry(entry)
+        if (record.type === 'audit.key.rotated') keys.rotate(index, String(record.audit?.statement))
+      } catch (error) {
+        // Within the range there is a finding already; outside nothing is claimed.
+        if (!isIndelibleError(error)) throw error
+      }
+    }
+  }
+}
+
 const UNPROVEN = [
   'ERR_NOTE_INVALID',
   'ERR_NOTE_UNVERIFIED',

@@ -13,6 +13,8 @@ export interface QuorumOptions {
 /** Judges receipts by the cosignatures of `policy`'s witnesses. A receipt of another kind may have them too. */
 export class QuorumVerifier implements AnchorVerifier {
   readonly kind = 'witness'
+  // C2SP tlog-witness: it verifies the signature of the log before it cosigns.
+  readonly checksSignature = true
   readonly name: string
   readonly required: boolean
   readonly maxAgeSeconds?: number

@@ -2,8 +2,11 @@
 import { toBase64 } from '../bytes.ts'
 import type { Checkpoint } from '../note/checkpoint.ts'
 import { formatVkey, type VerifierKey } from '../note/signed-note.ts'
+import type { AnchorChecks, Anchored } from './anchor-check.ts'
+import type { AnchoredBy } from './anchors.ts'
 import type { DecisionCheck } from './decision-check.ts'
 import type { TrustPolicy } from './evidence.ts'
+import { type SplitViewJson, splitViewJson } from './split-view.ts'
 
 /** Every finding there is. `docs/threat-model.md` has a row for each. */
 export const FINDING_CODES = [
@@ -42,6 +45,10 @@ export const FINDING_CODES = [
   'purge_uncertified',
   'signature_invalid',
   'signer_unknown',
+  'anchor_missing',
+  'anchor_stale',
+  'anchor_invalid',
+  'receipt_mismatch',
 ] as const
 export type FindingCode = (typeof FINDING_CODES)[number]
 
@@ -55,13 +62,18 @@ export interface Finding {
   readonly message: string
 }
 
-/** How far a stretch of the log is vouched for. */
-export type RangeState = 'signed' | 'pinned' | 'purged' | 'unchecked'
+/**
+ * How far a stretch of the log is vouched for. `unanchored`: signed by the log, and not by those anchors that the policy has;
+ * `signed` where the policy has none.
+ */
+export type RangeState = 'anchored' | 'signed' | 'unanchored' | 'pinned' | 'purged' | 'unchecked'
 
 export interface Range {
   readonly start: number
   readonly end: number
   readonly state: RangeState
+  /** Who vouches for it, and since when; of a range that is anchored. */
+  readonly by?: readonly AnchoredBy[]
 }
 
 /**
@@ -81,6 +93,8 @@ export interface Report {
   /** Findings beyond those listed. */
   readonly more_findings: number
   readonly not_checked: readonly string[]
+  /** Two checkpoints that the log signed and that do not fit together, with what convinces a third party. */
+  readonly split_view?: SplitViewJson
 }
 
 /** Most findings of one code that a report lists: a wholly rewritten log has one for each entry, and others worth reading. */
@@ -117,6 +131,7 @@ export interface Outcome {
   /** Parts that are encrypted under keys which are not at hand. */
   readonly sealed: number
   readonly unsettled: readonly string[]
+  readonly anchors: Pick<AnchorChecks, 'anchored' | 'splitView'>
 }
 
 export function writeReport(outcome: Outcome): Report {
@@ -133,14 +148,18 @@ export function writeReport(outcome: Outcome): Report {
     findings: findings.listed,
     more_findings: findings.count - findings.listed.length,
     not_checked: openPoints(outcome),
+    ...(outcome.anchors.splitView && { split_view: splitViewJson(outcome.anchors.splitView) }),
   }
 }
 
-function rangesOf({ policy, size, from, to, minIndex, isPinChecked }: Outcome): Range[] {
+function rangesOf({ policy, size, from, to, minIndex, isPinChecked, anchors }: Outcome): Range[] {
   const ranges: Range[] = []
   const add = (start: number, end: number, state: RangeState) => {
-    if (start < end) ranges.push({ start, end, state })
+    if (start < end)
+      ranges.push(...(state === 'pinned' || state === 'signed' ? split(start, end, state) : [{ start, end, state }]))
   }
+  const split = (start: number, end: number, state: RangeState) =>
+    splitByAnchors(start, end, state, anchors.anchored, policy)
   const purged = Math.min(Math.max(minIndex, from), to)
   const pinned = isPinChecked ? Math.min(Math.max(policy.pin!.size, purged), to) : purged
   add(0, from, 'unchecked')
@@ -148,7 +167,38 @@ function rangesOf({ policy, size, from, to, minIndex, isPinChecked }: Outcome): 
   add(purged, pinned, 'pinned')
   add(pinned, to, 'signed')
   add(to, size, 'unchecked')
-  return ranges
+  return joinRanges(ranges)
+}
+
+/** Neighbours that are vouched for alike are one range. */
+function joinRanges(ranges: readonly Range[]): Range[] {
+  const joined: Range[] = []
+  for (const range of ranges) {
+    const last = joined.at(-1)
+    if (last && JSON.stringify([last.state, last.by]) === JSON.stringify([range.state, range.by])) {
+      joined[joined.length - 1] = { ...last, end: range.end }
+    } else {
+      joined.push(range)
+    }
+  }
+  return joined
+}
+
+/** A stretch parted where anchors end. What is pinned stays so; the rest of it is without the policy's anchors. */
+function splitByAnchors(
+  start: number,
+  end: number,
+  state: RangeState,
+  anchored: readonly Anchored[],
+  { anchors = [] }: TrustPolicy,
+): Range[] {
+  const rest = state === 'signed' && (anchors.length > 0 || anchored.length > 0) ? 'unanchored' : state
+  const edges = [...new Set([start, end, ...anchored.map(({ size }) => size)])].filter((at) => at >= start && at <= end)
+  edges.sort((a, b) => a - b)
+  return edges.slice(1).map((edge, i) => {
+    const by = anchored.filter(({ size }) => size >= edge).map(({ size: _, ...who }) => who)
+    return { start: edges[i]!, end: edge, ...(by.length > 0 ? { state: 'anchored', by } : { state: rest }) }
+  })
 }
 
 function openPoints(outcome: Outcome): string[] {
@@ -173,9 +223,26 @@ function openPoints(outcome: Outcome): string[] {
     const named = statedMacId ? ' (its holder can run verify --mac-key)' : ''
     open.push(`HMAC chain and epoch seals: no mac key was given${named}`)
   }
-  if (!pin) open.push('truncation and roll-back: no checkpoint of this log was known before (first sight)')
+  const { macEpochs, anchors = [] } = policy
+  if (macEpochs) open.push(`macs of other epochs than ${epochsText(macEpochs)}: the policy does not count them`)
+  const newest = Math.max(-1, ...outcome.anchors.anchored.map(({ size }) => size))
+  if (newest >= 0) open.push(anchorsText(newest, size))
+  else if (anchors.length > 0) open.push('truncation and roll-back: no anchor of the policy vouches for anything')
+  if (!pin && newest >= 0) open.push('what was pinned: no checkpoint of this log was known before (first sight)')
+  else if (!pin) open.push('truncation and roll-back: no checkpoint of this log was known before (first sight)')
   else if (!isPinChecked) open.push(`the pinned checkpoint of size ${pin.size}: it lies outside the range checked`)
-  else open.push('truncation and roll-back since the pinned checkpoint: no anchor vouches for the end of the log')
+  else if (newest < 0) {
+    open.push('truncation and roll-back since the pinned checkpoint: no anchor vouches for the end of the log')
+  }
   open.push('events that were never handed to the log')
   return open
+}
+
+function epochsText({ from = 0, to }: NonNullable<TrustPolicy['macEpochs']>): string {
+  return to === undefined ? `from ${from} on` : `${from} to ${to - 1}`
+}
+
+function anchorsText(newest: number, size: number): string {
+  if (newest >= size) return 'truncation and roll-back since the anchors vouched for all of it'
+  return `truncation and roll-back of entries from ${newest} on: the anchors vouch for those before`
 }

@@ -5,19 +5,20 @@
 import { toBase64, toBase64Url } from '../bytes.ts'
 import { macKeyId } from '../chain/chain.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
-import { type Checkpoint, parseCheckpoint } from '../note/checkpoint.ts'
-import { parseNote, type VerifierKey } from '../note/signed-note.ts'
+import type { Checkpoint } from '../note/checkpoint.ts'
+import type { VerifierKey } from '../note/signed-note.ts'
 import { parseEntry, type ReadRecord } from '../record/entry.ts'
 import { isTime, parseTime } from '../record/time.ts'
 import { leafHash } from '../tree/hash.ts'
 import { checkConsistency, checkInclusion, proveConsistency, proveInclusion } from '../tree/proof.ts'
 import { sourceNodeReader } from '../tree/source.ts'
+import { AnchorChecks } from './anchor-check.ts'
 import { checkBeyond } from './beyond-check.ts'
 import { ChainCheck } from './chain-check.ts'
 import { DecisionCheck } from './decision-check.ts'
 import type { EvidenceEntry, EvidenceHead, LogEvidence, TrustPolicy } from './evidence.ts'
-import { readDisclosures, readRow, readRows } from './evidence-reader.ts'
-import { type Growth, readGrowth } from './growth.ts'
+import { claimedCheckpoint, EMPTY_HEAD, readDisclosures, readRow, readRows } from './evidence-reader.ts'
+import { type Growth, readGrowth, readRotations } from './growth.ts'
 import { IdSet } from './id-set.ts'
 import { isUnverified, KeyHistory, SupersededKeyError } from './key-history.ts'
 import { PartCheck } from './part-check.ts'
@@ -58,17 +59,9 @@ export async function verifyLog(
   if (policy.macKey && policy.macKey.origin !== policy.origin) {
     throw new IndelibleError('ERR_KEY_MISMATCH', `mac key is of log ${policy.macKey.origin}, not ${policy.origin}`)
   }
-  return new LogVerification(evidence, policy, (await evidence.head()) ?? EMPTY_HEAD, options).run()
-}
-
-const EMPTY_HEAD: EvidenceHead = {
-  size: 0,
-  frontier: [],
-  mac: new Uint8Array(32),
-  epoch: 0,
-  observed: '',
-  checkpoint: '',
-  minIndex: 0,
+  // Before the head: see there.
+  const anchors = await AnchorChecks.collect(evidence, policy)
+  return new LogVerification(evidence, policy, (await evidence.head()) ?? EMPTY_HEAD, options, anchors).run()
 }
 
 class LogVerification {
@@ -95,8 +88,16 @@ class LogVerification {
   #growth: Promise<Growth | null> | null = null
   /** What the policy asks for and could not be established. */
   readonly #unsettled: string[] = []
+  readonly #anchors: AnchorChecks
 
-  constructor(evidence: LogEvidence, policy: TrustPolicy, head: EvidenceHead, options: VerifyLogOptions) {
+  constructor(
+    evidence: LogEvidence,
+    policy: TrustPolicy,
+    head: EvidenceHead,
+    options: VerifyLogOptions,
+    anchors: AnchorChecks,
+  ) {
+    this.#anchors = anchors
     this.#evidence = evidence
     this.#policy = policy
     this.#head = head
@@ -120,6 +121,7 @@ class LogVerification {
     this.#checkPinSize()
     if (size === 0) {
       this.#findings.add('log_missing', 'log is empty: every log begins with an audit.opened entry')
+      await this.#checkAnchors(null)
       return this.#report(null)
     }
     const isRange = Number.isSafeInteger(from) && Number.isSafeInteger(to) && from >= 0 && from < to && to <= size
@@ -158,6 +160,7 @@ class LogVerification {
       grownTo: async () => (await this.#grown(tree))?.size ?? size,
     })
     if (accepted) await this.#provePin(accepted.checkpoint)
+    await this.#checkAnchors(accepted?.checkpoint ?? null)
     await this.#finishParts(tree)
     await this.#finishPurge(tree)
     if (this.#isWrongKey && this.#findings.count === 0) {
@@ -335,6 +338,9 @@ class LogVerification {
       return
     }
     this.#statedMacId = typeof macId === 'string' ? macId : null
+    if (this.#policy.macId !== undefined && this.#policy.macId !== macId) {
+      this.#findings.add('opened_invalid', 'entry 0 names another mac key than the trust policy', { index: 0 })
+    }
     const clock = { startMs: parseTime(start), seconds }
     const { macKey } = this.#policy
     if (macKey && toBase64Url(macKeyId(macKey.key, macKey.origin)) !== macId) {
@@ -356,23 +362,9 @@ class LogVerification {
     }
   }
 
-  /**
-   * A range may lie apart from the rotations that lead to the key which signed the latest checkpoint. A statement counts by
-   * its signatures, so the entries around it need not be checked.
-   */
   async #readAllRotations(): Promise<void> {
     this.#keys = new KeyHistory(this.#policy.origin, this.#policy.keys)
-    for await (const rows of this.#evidence.entries(0, Math.min(this.#size, this.#head.size))) {
-      for (const { index, entry } of rows) {
-        try {
-          const record = parseEntry(entry)
-          if (record.type === 'audit.key.rotated') this.#keys.rotate(index, String(record.audit?.statement))
-        } catch (error) {
-          // Within the range there is a finding already; outside nothing is claimed.
-          if (!isIndelibleError(error)) throw error
-        }
-      }
-    }
+    await readRotations(this.#evidence, Math.min(this.#size, this.#head.size), this.#keys)
   }
 
   /** Only entries before the intent: it must outlive what it allows, or it would allow whatever is to come. */
@@ -418,6 +410,11 @@ class LogVerification {
       if (!isIndelibleError(error)) throw error
       this.#findings.add('split_view', `log of ${size} entries does not continue the pinned checkpoint of ${pin.size}`)
     }
+  }
+
+  #checkAnchors(accepted: Checkpoint | null): Promise<void> {
+    const { checkpoint: head } = this.#head
+    return this.#anchors.check({ keys: this.#keys, findings: this.#findings, size: this.#size, head, accepted })
   }
 
   #grown(tree: TreeCheck): Promise<Growth | null> {
@@ -485,18 +482,10 @@ class LogVerification {
       erased: this.#parts.erased,
       decisions: this.#decisions,
       sealed: this.#parts.sealed,
-      unsettled: this.#unsettled,
+      unsettled: [...this.#unsettled, ...this.#anchors.unsettled],
+      anchors: this.#anchors,
     })
   }
 }
 
 const NO_DISCLOSURES: ReadonlyMap<string, string> = new Map()
-
-function claimedCheckpoint(note: string): Checkpoint | null {
-  try {
-    return parseCheckpoint(parseNote(note).text)
-  } catch (error) {
-    if (!isIndelibleError(error)) throw error
-    return null // acceptHead says so
-  }
-}
