@@ -55,6 +55,7 @@ describe.concurrent('indelible status', () => {
       anchors: [],
       writers: { alive: 0, killed: 0, elsewhere: 0 },
       spool: { waiting: 0 },
+      warnings: [],
       disk: { free_bytes: NUMBER },
     })
     expect((await box.indelible(['status', '--line'])).stdout).toMatch(

@@ -93,11 +93,13 @@ async function answer(verb: 'set' | 'unset', home: string, key: string, edit: Ed
   const { readConfigLayers } = await import('../config/config.ts')
   const { splitKey, withoutPassword } = await import('../config/sources.ts')
   const { path, fault } = edit
+  const warnings = await warningsOf(home, key)
   const [before, value] = [withoutPassword(edit.before), withoutPassword(edit.after)]
   const changed = JSON.stringify(before) !== JSON.stringify(value)
   const overriddenBy = readConfigLayers(home).variables.get(splitKey(key).slice(0, 2).join('.'))
   const said = { key, value, before, path, changed, overridden_by: overriddenBy, fault: fault ?? undefined }
-  await context.answer(said, () => {
+  const told = warnings.length > 0 ? { ...said, warnings: warnings.map(({ message }) => message) } : said
+  await context.answer(told, () => {
     const what = printable(key)
     const byDefault = value === null ? '' : `: ${valueText(value)} by default`
     const done = edit.wasInFile ? `${what} is out of ${path}${byDefault}` : `${what} was not in ${path}${byDefault}`
@@ -105,9 +107,21 @@ async function answer(verb: 'set' | 'unset', home: string, key: string, edit: Ed
     lines.push(changed ? `  before: ${valueText(before)}` : `  nothing changes: it was ${valueText(before)} before`)
     if (overriddenBy !== undefined) lines.push(`  here ${overriddenBy} counts: a variable goes before config.json`)
     else if (changed) lines.push(...NEXT)
+    for (const { message } of warnings) lines.push(`  warning: ${message}`)
     if (fault !== null) lines.push(`  still wrong: ${printable(fault)}`)
     return `${lines.join('\n')}\n`
   })
+}
+
+/** Whether what was just set is weaker than it may look. */
+async function warningsOf(home: string, key: string): Promise<readonly { readonly message: string }[]> {
+  const { loadConfig } = await import('../config/config.ts')
+  const { privacyWarnings } = await import('../config/privacy-warnings.ts')
+  try {
+    return privacyWarnings(loadConfig(home)).filter((warning) => warning.key === key)
+  } catch {
+    return [] // what is wrong with the file is said as its fault
+  }
 }
 
 const NEXT = [

@@ -55,7 +55,7 @@ export function unsetConfigKey(home: string, key: string): Promise<ConfigEdit> {
 
 async function edit(home: string, key: string, change: (file: object) => object, isMoved = false): Promise<ConfigEdit> {
   const { path } = readConfigLayers(home, {})
-  return withFileLock(`${path}.lock`, () => {
+  return withFileLock(`${path}.lock`, async () => {
     const { file } = readConfigLayers(home, {})
     if (!isObject(file)) throw invalid(`${path}: expected an object`)
     const next = change(file)
@@ -66,6 +66,7 @@ async function edit(home: string, key: string, change: (file: object) => object,
     const isInFile = valueAt(next, splitKey(key)) !== undefined
     // Taking out is no worse than it was: of several bad keys each has to go alone.
     if (after instanceof IndelibleError && (isInFile || !(before instanceof IndelibleError))) throw after
+    if (isInFile && REDACTION_KEY.test(key)) await checkRedaction(home, after as Config)
     // Through a link, not over it.
     writeFileAtomic(realpathSync(path), `${JSON.stringify(next, null, 2)}\n`)
     return {
@@ -76,6 +77,15 @@ async function edit(home: string, key: string, change: (file: object) => object,
       fault: after instanceof IndelibleError ? after.message : null,
     }
   })
+}
+
+/** Keys that the redactor is made of: whether it can be made is known only once it is. */
+const REDACTION_KEY = /^privacy\.(packs|patterns|fields|recognizer)(\.|$)/
+
+/** @throws IndelibleError `ERR_CONFIG_INVALID` with the reason */
+async function checkRedaction(home: string, config: Config): Promise<void> {
+  const { configuredRedactor } = await import('../log/privacy-home.ts')
+  await configuredRedactor(home, config)
 }
 
 function refuseFixed(home: string, key: string, file: object, next: object): void {

@@ -31,6 +31,7 @@ import {
   checkSigner,
   checkWal,
 } from './doctor-log.ts'
+import { checkPrivacy } from './doctor-privacy.ts'
 import { fileBytes, readDisk, readLog } from './home-facts.ts'
 import { count, shellWord } from './output.ts'
 
@@ -64,6 +65,7 @@ export async function examine(home: string, { deep }: ExamineOptions): Promise<C
     checkNode(),
     ...(variables.length > 0 ? variables : [known]),
     ...(await examineHome(paths, config, facts)),
+    ...(await attempt('privacy', AS_WRITER, () => checkPrivacy(home, config, facts?.folder ?? null))),
     ...(await examineLog(paths, config, facts)),
     ...(deep ? await examineFiles(paths, facts) : []),
   ]

@@ -18,6 +18,7 @@ import { addDecisions } from './decide.ts'
 import { addDoctor } from './doctor.ts'
 import { describeFailure, type ExitCode, type Failure, OK, USAGE } from './exit.ts'
 import { addExport } from './export.ts'
+import { addFingerprint } from './fingerprint.ts'
 import { addIdentity } from './identity.ts'
 import { addImport } from './import-command.ts'
 import { addIndex } from './index-command.ts'
@@ -27,6 +28,7 @@ import { addLineage } from './lineage.ts'
 import { addList } from './list.ts'
 import { addModel } from './model.ts'
 import { printable } from './output.ts'
+import { addPrivacy } from './privacy.ts'
 import { addProve } from './prove.ts'
 import { addRecord } from './record.ts'
 import { addShow } from './show.ts'
@@ -63,6 +65,8 @@ const COMMANDS: readonly CommandModule[] = [
   addIndex,
   addCopy,
   addArchive,
+  addPrivacy,
+  addFingerprint,
   addConfig,
   addStatus,
   addStore,

@@ -20,17 +20,27 @@ export function addShow(program: Command, context: Context): void {
     .description('show an entry with the parts that are disclosed, a run as a timeline, or the last runs')
     .argument('[index|id|run]', 'which entry or run', parseEntryOrRunName)
     .option('--last <n>', 'the last runs', parsePositive)
+    .option('--resolve', 'say who is behind pseudonyms; needs the vault')
     .addHelpText('after', examples('indelible show 12', 'indelible show --last 5', 'indelible show run-42'))
-    .action((which: number | string | undefined, options: { last?: number }) => show(which, options, context))
+    .action((which: number | string | undefined, options: ShowOptions) => show(which, options, context))
 }
 
-async function show(which: number | string | undefined, { last }: { last?: number }, context: Context): Promise<void> {
+interface ShowOptions {
+  readonly last?: number
+  readonly resolve?: boolean
+}
+
+async function show(
+  which: number | string | undefined,
+  { last, resolve = false }: ShowOptions,
+  context: Context,
+): Promise<void> {
   if ((which === undefined) === (last === undefined)) {
     throw new UsageError('expected an index, an id or a run, or --last with a number of runs')
   }
   if (last !== undefined) await showRuns(last, context)
   else if (typeof which === 'number' || (isEntryId(which!) && (await hasEntry(which!, context))))
-    await showEntry(which!, context)
+    await showEntry(which!, resolve, context)
   else await showRun(which!, context)
 }
 
@@ -94,7 +104,7 @@ async function disclosuresOf(
   return found
 }
 
-async function showEntry(which: number | string, context: Context): Promise<void> {
+async function showEntry(which: number | string, resolve: boolean, context: Context): Promise<void> {
   const { LogReader } = await import('./reader.ts')
   const { parseEntry } = await import('../record/entry.ts')
   await using log = await LogReader.open(context.home)
@@ -102,15 +112,46 @@ async function showEntry(which: number | string, context: Context): Promise<void
   const record = parseEntry(entry)
   const parts = await readParts(log.origin, record, await log.disclosures(index, record))
   for (const { state } of parts.values()) if (state === 'altered') context.exitCode = FINDINGS
+  const identities = resolve ? await identitiesIn(record, context) : null
   if (context.isJson) {
     const head = `"origin":${JSON.stringify(log.origin)},"index":${index},"leaf":"${toBase64Url(leaf)}"`
     // Verbatim: it is one line of canonical JSON.
-    await context.out.write(`{${head},"entry":${fromUtf8(entry)},"parts":${partsJson(parts)}}\n`)
+    const people = identities ? `,"identities":${JSON.stringify(identities)}` : ''
+    await context.out.write(`{${head},"entry":${fromUtf8(entry)},"parts":${partsJson(parts)}${people}}\n`)
     return
   }
   const { describeParts, describeRecord } = await import('./entry-text.ts')
   const title = paint('bold', `entry ${index} of ${printable(log.origin)}`)
-  await context.out.write(`${title}\n${describeRecord(record)}${describeParts(parts)}`)
+  const people = identities ? await describeIdentities(identities) : ''
+  await context.out.write(`${title}\n${describeRecord(record)}${describeParts(parts)}${people}`)
+}
+
+/** Pseudonyms of an entry, and who is behind them; `null` for one that was unlinked. */
+type Identities = Readonly<Record<string, string | null>>
+
+async function identitiesIn({ actor, session }: ReadRecord, context: Context): Promise<Identities> {
+  const { loadConfig } = await import('../config/config.ts')
+  const { resolveHome } = await import('../log/home.ts')
+  const { openVaultOrFail } = await import('../log/vault-home.ts')
+  const home = resolveHome(context.home)
+  const vault = openVaultOrFail(home, loadConfig(home))
+  if (!vault) throw new UsageError('--resolve: this log has no vault, and so no pseudonyms')
+  try {
+    const tokens = [actor.id, actor.on_behalf_of, session].filter((id) => id?.startsWith('p_')) as string[]
+    return Object.fromEntries(tokens.map((token) => [token, vault.resolve(token)?.id ?? null]))
+  } finally {
+    vault.close()
+  }
+}
+
+async function describeIdentities(identities: Identities): Promise<string> {
+  const { formatPairs } = await import('./output.ts')
+  const pairs = Object.entries(identities).map(([token, id]): [string, string] => [
+    printable(token),
+    id === null ? 'nobody: never linked here, or unlinked' : printable(id),
+  ])
+  if (pairs.length === 0) return 'no pseudonyms in this entry\n'
+  return `${paint('bold', 'identities')}\n${formatPairs(pairs)}`
 }
 
 async function readParts(

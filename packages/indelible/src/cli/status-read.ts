@@ -2,6 +2,7 @@
 import { anchorsDirectory } from '../anchor/receipts.ts'
 import { type AnchorStatus, anchorStatus, behindOf } from '../anchor/state.ts'
 import { loadConfig } from '../config/config.ts'
+import { privacyWarnings } from '../config/privacy-warnings.ts'
 import { withoutPassword } from '../config/sources.ts'
 import { Pins } from '../keys/pins.ts'
 import { indexedSize } from '../query/indexes.ts'
@@ -24,6 +25,8 @@ export interface Status {
   readonly anchors: readonly AnchorStatus[] | { readonly error: string }
   readonly writers: WriterFacts
   readonly spool: { readonly waiting: number }
+  /** Settings that are weaker than they may look. */
+  readonly warnings: readonly string[]
   readonly disk: { readonly free_bytes: number }
 }
 
@@ -56,6 +59,7 @@ export async function readStatus(home: string): Promise<Status> {
     anchors: 'error' in anchors ? anchors : behindOf(anchors, head.size),
     writers: readWriters(home),
     spool: { waiting: readSpool(home) },
+    warnings: privacyWarnings(config).map(({ key, message }) => `${key}: ${message}`),
     disk: { free_bytes: readDisk(folder ?? home).freeBytes },
   }
 }

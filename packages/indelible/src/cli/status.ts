@@ -72,6 +72,7 @@ function describe(found: Status): string {
     ['writers', writing.join(', ')],
     ['spool', spool.waiting === 0 ? 'nothing waits' : `${count(spool.waiting, 'file')} waiting`],
     ['disk', `${bytesText(disk.free_bytes)} free`],
+    ...found.warnings.map((text): [string, string] => ['warning', text]),
   ]
   const lines = formatPairs(pairs.map(([label, text]) => [label, printable(text)]))
   return `${paint('bold', printable(found.origin))}\n${lines}`

@@ -251,6 +251,14 @@ export class FileKeys implements LogKeys {
   }
 }
 
+/**
+ * The key for fingerprints alone: for whoever shows that a value is the one that was recorded.
+ * @throws IndelibleError `ERR_HOME_NOT_FOUND`, `ERR_KEY_PERMISSIONS`, `ERR_KEY_INVALID`
+ */
+export function readFingerprintKey(directory: string): MacKey {
+  return readMacKey(directory, 'fingerprint.key')
+}
+
 /** What a keys folder says of itself, with none of its keys. */
 export interface KeysInspection {
   readonly origin: string

@@ -61,6 +61,14 @@ export function openVaultToRead(home: string, config: Config): Vault | null {
   }
 }
 
+/**
+ * The vault, to read; `null` if this home never had one.
+ * @throws IndelibleError as {@link openVault}
+ */
+export function openVaultOrFail(home: string, config: Config): Vault | null {
+  return readMark(home) === null ? null : openMarked(home, vaultDirectory(home, config), true)
+}
+
 /** Why the vault of this home cannot be used; `null` if it can, or if there is none. */
 export function vaultFault(home: string, config: Config): IndelibleError | null {
   try {

@@ -2,7 +2,9 @@
 import { loadConfig } from '../config/config.ts'
 import { openStore, resolveHome } from '../log/home.ts'
 import type { LogStore } from '../store/store.ts'
+import type { EntryFilter } from './filter.ts'
 import { openIndex } from './indexes.ts'
+import { pseudonymTranslator } from './pseudonyms.ts'
 import { type DerivedIndex, QueryEngine, type UpdateOptions } from './query.ts'
 
 export interface OpenQueryOptions extends UpdateOptions {
@@ -17,8 +19,8 @@ export class HomeQuery extends QueryEngine {
   readonly store: LogStore
   readonly #index: DerivedIndex
 
-  constructor(origin: string, store: LogStore, index: DerivedIndex) {
-    super(store, index)
+  constructor(origin: string, store: LogStore, index: DerivedIndex, translate?: (filter: EntryFilter) => EntryFilter) {
+    super(store, index, translate)
     this.origin = origin
     this.store = store
     this.#index = index
@@ -52,11 +54,8 @@ export async function openQuery(options: OpenQueryOptions = {}): Promise<HomeQue
   const config = loadConfig(home)
   const store = await openStore(home, config, { readOnly: true })
   try {
-    const query = new HomeQuery(
-      config.log.origin,
-      store,
-      await openIndex({ home, url: config.log.store, origin: config.log.origin }, store),
-    )
+    const index = await openIndex({ home, url: config.log.store, origin: config.log.origin }, store)
+    const query = new HomeQuery(config.log.origin, store, index, pseudonymTranslator(home, config))
     if (options.update !== false) await query.update(options)
     return query
   } catch (error) {

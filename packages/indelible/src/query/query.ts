@@ -105,10 +105,17 @@ const SCAN_CHUNK = 250
 export class QueryEngine {
   readonly #store: LogStore
   readonly #index: QueryIndex
+  readonly #translate: (filter: EntryFilter) => EntryFilter
 
-  constructor(store: LogStore, index: QueryIndex) {
+  /** @param translate makes of a filter as it is asked one as entries are: persons may stand there under pseudonyms */
+  constructor(
+    store: LogStore,
+    index: QueryIndex,
+    translate: (filter: EntryFilter) => EntryFilter = (filter) => filter,
+  ) {
     this.#store = store
     this.#index = index
+    this.#translate = translate
   }
 
   /**
@@ -116,7 +123,7 @@ export class QueryEngine {
    * @throws IndelibleError `ERR_FILTER_INVALID` for a bad bound, or a cursor of another filter
    */
   async page(filter: EntryFilter, options: PageOptions = {}): Promise<Page> {
-    const parsed = parseFilter(filter)
+    const parsed = parseFilter(this.#translate(filter))
     const limit = options.limit ?? DEFAULT_LIMIT
     if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
       throw new IndelibleError('ERR_FILTER_INVALID', `limit: expected 1 to ${MAX_LIMIT}`)
@@ -156,7 +163,7 @@ export class QueryEngine {
 
   /** Every hit in log order, in pages of bounded memory. */
   async *all(filter: EntryFilter, from = 0): AsyncIterable<QueryHit> {
-    const parsed = parseFilter(filter)
+    const parsed = parseFilter(this.#translate(filter))
     const upper = (await this.#store.head())?.size ?? 0
     for (let lower = from; lower < upper; ) {
       const hits = await this.#search(parsed, { lower, upper, order: 'ascending', limit: SCAN_CHUNK })
@@ -167,7 +174,7 @@ export class QueryEngine {
   }
 
   async count(filter: EntryFilter): Promise<number> {
-    const parsed = parseFilter(filter)
+    const parsed = parseFilter(this.#translate(filter))
     const size = (await this.#store.head())?.size ?? 0
     const indexed = Math.min(await this.#index.size(), size)
     let count = await this.#index.count(parsed, indexed)
