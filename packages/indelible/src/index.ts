@@ -37,6 +37,7 @@ export {
 } from './lifecycle/lifecycle.ts'
 export { type Lineage, lineageOf } from './lifecycle/lineage.ts'
 export type { EraseRequest, ErasureGuard, ErasureReceipt, ErasureTarget } from './log/erasure.ts'
+export type { ReadFacts } from './log/reads.ts'
 export {
   type CreatedLog,
   type CreateLogOptions,

@@ -1,11 +1,13 @@
 /** An entry for people. */
 import type { PartDisclosure } from '../record/disclosure.ts'
 import type { ReadRecord } from '../record/entry.ts'
+import type { ErasedPart } from './erased-parts.ts'
 import { formatPairs, inline, paint, printable } from './output.ts'
 
 /** A part of an entry: what its disclosure says, or that there is none, or that it is not the one committed to. */
 export type ShownPart =
   | { readonly state: 'disclosed'; readonly mode: string; readonly disclosure: PartDisclosure }
+  | { readonly state: 'erased'; readonly mode: string; readonly erased: ErasedPart }
   | { readonly state: 'absent' | 'altered' | 'unreadable'; readonly mode: string }
 
 /** Most lines of one value. */
@@ -26,7 +28,7 @@ export function describeRecord(record: ReadRecord): string {
 }
 
 const STATES = {
-  absent: 'not here: erased, or withheld',
+  absent: 'not here, and no audit.erased entry says that it was erased: run indelible verify',
   unreadable: 'unreadable: encrypted, and the vault with its key is not at hand',
   altered: 'altered: it is not what the entry commits to',
 }
@@ -39,11 +41,18 @@ export function describeParts(parts: ReadonlyMap<string, ShownPart>): string {
 
 function describePart(name: string, part: ShownPart): string {
   const line = (text: string) => `  ${printable(name)} (${printable(part.mode)}): ${text}\n`
+  if (part.state === 'erased') return line(erasedText(part.erased))
   if (part.state !== 'disclosed') return line(STATES[part.state])
   const { value, meta } = part.disclosure
   const facts = Object.entries(meta).map(([key, fact]) => `${printable(key)} ${inline(fact)}`)
   if (part.mode === 'none') return line('not kept')
   return line(facts.join(', ') || 'kept') + (value === null && part.mode === 'fingerprint' ? '' : indented(value))
+}
+
+function erasedText({ entry, time, by, reason, approved_by: approved = [], state }: ErasedPart): string {
+  const agreed = approved.length > 0 ? `, approved by ${approved.map((name) => inline(name)).join(' and ')}` : ''
+  const pending = state === 'pending' ? '; bytes may still be in files' : ''
+  return `erased ${inline(time)} by ${inline(by)}${agreed}: ${inline(reason)} (entry ${entry}${pending})`
 }
 
 function indented(value: unknown): string {

@@ -10,6 +10,7 @@ import { addFilterOptions, type FilterOptions, filterOf } from './filters.ts'
 import { Interrupt } from './interrupt.ts'
 import { count } from './output.ts'
 import { Progress } from './progress.ts'
+import { areReadsRecorded, type ReadEntry, recordReads } from './read-audit.ts'
 
 /** Formats that are no text: they need a file. */
 const BINARY = new Set<ExportFormat>(['evidence'])
@@ -57,6 +58,13 @@ async function exportEntries(
   const { run, ...filter } = filterOf(options)
   const runs = run === undefined ? [] : [run].flat()
   if (runs.length > 1) throw new UsageError('export takes one --run')
+  if (disclose.length > 0 && (await areReadsRecorded(context))) {
+    const read: ReadEntry[] = []
+    for await (const { index, record } of query.all(runs[0] === undefined ? filter : { ...filter, run: runs[0] })) {
+      read.push({ index, parts: disclose.filter((name) => Object.hasOwn(record.parts ?? {}, name)) })
+    }
+    await recordReads(context, 'export', read, format)
+  }
   using progress = new Progress('exported')
   const { size } = await query.page({}, { limit: 1 })
   const target = out === undefined ? null : new ReplacedFile(out)

@@ -16,6 +16,7 @@ import { addCopy } from './copy.ts'
 import { addDataset } from './dataset.ts'
 import { addDecisions } from './decide.ts'
 import { addDoctor } from './doctor.ts'
+import { addErase } from './erase.ts'
 import { describeFailure, type ExitCode, type Failure, OK, USAGE } from './exit.ts'
 import { addExport } from './export.ts'
 import { addFingerprint } from './fingerprint.ts'
@@ -34,6 +35,7 @@ import { addRecord } from './record.ts'
 import { addShow } from './show.ts'
 import { addStatus } from './status.ts'
 import { addStore } from './store-command.ts'
+import { addSubject } from './subject.ts'
 import { addTail } from './tail.ts'
 import { addVerify } from './verify.ts'
 import { addWaivers } from './waivers.ts'
@@ -48,6 +50,8 @@ const COMMANDS: readonly CommandModule[] = [
   addTail,
   addImport,
   addExport,
+  addErase,
+  addSubject,
   addVerify,
   addProve,
   addCheck,

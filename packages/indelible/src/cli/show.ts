@@ -10,6 +10,7 @@ import type { ShownPart } from './entry-text.ts'
 import { FINDINGS, UsageError } from './exit.ts'
 import { hitJson } from './list.ts'
 import { paint, printable } from './output.ts'
+import { type ReadEntry, recordReads } from './read-audit.ts'
 
 /** Most entries of a run that are shown; the rest is for `list` and `export`. */
 const MAX_STEPS = 2000
@@ -81,6 +82,7 @@ async function showRun(name: string, context: Context): Promise<void> {
   }
   const { describeRun } = await import('./run-text.ts')
   const steps = []
+  const read: ReadEntry[] = []
   for (const { index, record } of page.hits) {
     const parts = await readParts(query.origin, record, await disclosuresOf(query.store, index, record))
     const values = new Map<string, unknown>()
@@ -89,7 +91,9 @@ async function showRun(name: string, context: Context): Promise<void> {
       if (shown.state === 'altered') context.exitCode = FINDINGS
     }
     steps.push({ index, record, values })
+    read.push({ index, parts: [...values.keys()] })
   }
+  await recordReads(context, 'show', read)
   await context.out.write(describeRun(run, steps))
   if (page.next !== null) context.say(`more: indelible list --run ${name} --oldest-first --cursor ${page.next}`)
 }
@@ -113,6 +117,8 @@ async function showEntry(which: number | string, resolve: boolean, context: Cont
   const parts = await readParts(log.origin, record, await log.disclosures(index, record))
   for (const { state } of parts.values()) if (state === 'altered') context.exitCode = FINDINGS
   const identities = resolve ? await identitiesIn(record, context) : null
+  await markErased(index, parts, context)
+  await recordReads(context, 'show', [{ index, parts: namesShown(parts) }])
   if (context.isJson) {
     const head = `"origin":${JSON.stringify(log.origin)},"index":${index},"leaf":"${toBase64Url(leaf)}"`
     // Verbatim: it is one line of canonical JSON.
@@ -154,7 +160,8 @@ async function describeIdentities(identities: Identities): Promise<string> {
   return `${paint('bold', 'identities')}\n${formatPairs(pairs)}`
 }
 
-async function readParts(
+/** What is there of an entry's parts, checked against its commitments. */
+export async function readParts(
   origin: string,
   { id, parts = {} }: ReadRecord,
   disclosures: ReadonlyMap<string, string | null>,
@@ -177,10 +184,35 @@ async function readParts(
   return shown
 }
 
+/** Says of parts that are gone which erasure took them. */
+async function markErased(index: number, parts: Map<string, ShownPart>, context: Context): Promise<void> {
+  const gone = [...parts].filter(([, { state }]) => state === 'absent')
+  if (gone.length === 0) return
+  const { openQuery } = await import('../query/home-query.ts')
+  const { findErased } = await import('./erased-parts.ts')
+  await using query = await openQuery(context.homeOption)
+  const erased = await findErased(query, index)
+  for (const [name, { mode }] of gone) {
+    const said = erased.get(name)
+    if (said) parts.set(name, { state: 'erased', mode, erased: said })
+  }
+}
+
+/** Parts whose values are shown. */
+function namesShown(parts: ReadonlyMap<string, ShownPart>): string[] {
+  const shown = [...parts].filter(([, part]) => part.state === 'disclosed' && part.disclosure.value !== null)
+  return shown.map(([name]) => name)
+}
+
 function partsJson(parts: ReadonlyMap<string, ShownPart>): string {
   const members = Array.from(parts, ([name, part]) => {
     const { state, mode } = part
-    const disclosed = part.state === 'disclosed' ? { value: part.disclosure.value, meta: part.disclosure.meta } : {}
+    const disclosed =
+      part.state === 'disclosed'
+        ? { value: part.disclosure.value, meta: part.disclosure.meta }
+        : part.state === 'erased'
+          ? { erased: part.erased }
+          : {}
     return `${JSON.stringify(name)}:${JSON.stringify({ state, mode, ...disclosed })}`
   })
   return `{${members.join(',')}}`

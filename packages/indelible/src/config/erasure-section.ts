@@ -2,12 +2,12 @@
 import { z } from 'zod'
 
 /**
- * `tool.path.in.input` to what goes before the value found there: `{"get_user_details.user_id": "customer:"}`. `*` as tool is
- * any tool, and as a step of the path each element.
+ * `tool.path` in a part of a tool's entries to what goes before the value found there: `{"get_user_details.user_id": "customer:"}`. `*` as tool is
+ * any tool or none, and as a step of the path each element.
  */
 export const subjectsKey = z
   .record(
-    z.string().regex(/^[^.]+(\.[^.]+)+$/, 'expected a tool and a path in its input: tool.user_id'),
+    z.string().regex(/^[^.]+(\.[^.]+)+$/, 'expected a tool and a path in its parts: tool.user_id'),
     z.string().max(64),
   )
   .default({})

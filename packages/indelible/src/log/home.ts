@@ -235,10 +235,11 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     const capture = captureOptions(places, config, privacy, options.embedded ?? false)
     const site = erasureSite(home, config, vault, options.erasureGuards ?? [])
     const subjects = SubjectFinder.of(config.privacy.subjects)
+    const { reads } = config.audit
     const sequencing = { maxBatch, maxPendingBytes }
     const forgets = config.log.store === NULL_STORE
     const cosigned = (size: number) => cosignedCheckpoint(anchorsDirectory(home, config), size)
-    const parts = { store, keys, privacy, identities, options: sequencing, capture, site, subjects, forgets, cosigned }
+    const parts = { store, keys, privacy, identities, options: sequencing, capture, site, subjects, reads, forgets, cosigned }
     log = await Log.open(parts)
     await tellRepairs(store, log)
     if (!forgets) noteUncleanShutdown(home, log)

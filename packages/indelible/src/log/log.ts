@@ -33,6 +33,7 @@ import type { Identities } from './identities.ts'
 import { LogDraft } from './log-draft.ts'
 import { NullSequencer } from './null-sequencer.ts'
 import { type Clock, type Item, type Place, Sequencer, type SequencerOptions, type Sequencing } from './sequencer.ts'
+import { type ReadFacts, readItem } from './reads.ts'
 import type { SubjectFinder } from './subject-finder.ts'
 import { subjectMac } from './subjects.ts'
 import { WithheldParts } from './withheld.ts'
@@ -88,6 +89,8 @@ export interface LogParts {
   readonly subjects?: SubjectFinder | null
   /** The newest checkpoint with cosignatures that covers at least `size` entries, if there is one. */
   readonly cosigned?: (size: number) => string | null
+  /** Whether {@link Log.read} of disclosed parts is an entry. Default false. */
+  readonly reads?: boolean
 }
 
 export interface RecordOptions {
@@ -126,6 +129,7 @@ export class Log implements Sink<LogDraft, Receipt> {
   readonly #eraser: Eraser
   readonly #subjects: SubjectFinder | null
   readonly #cosigned: (size: number) => string | null
+  readonly #areReadsRecorded: boolean
   readonly #onClose: (() => void)[] = []
   readonly #capture: RecorderOptions
   #recorder: Recorder | null = null
@@ -133,7 +137,7 @@ export class Log implements Sink<LogDraft, Receipt> {
 
   private constructor(made: LogParts) {
     const { store, keys, privacy, identities = null, options = {}, capture = {} } = made
-    const { site = bareSite(), subjects = null, forgets, cosigned = () => null } = made
+    const { site = bareSite(), subjects = null, reads = false, forgets, cosigned = () => null } = made
     this.origin = keys.origin
     this.#store = store
     this.#keys = keys
@@ -147,6 +151,7 @@ export class Log implements Sink<LogDraft, Receipt> {
     const sequencer = this.#sequencer
     this.#eraser = new Eraser({ store, keys, sequencer, clock: this.#clock, site })
     this.#subjects = subjects
+    this.#areReadsRecorded = reads
   }
 
   /**
@@ -262,7 +267,22 @@ export class Log implements Sink<LogDraft, Receipt> {
       const disclosure = await this.#store.payload(row.index, name)
       if (disclosure !== null) disclosures.set(name, disclosure)
     }
+    if (this.#areReadsRecorded && disclosures.size > 0) {
+      const { index } = row
+      await this.recordRead({
+        command: 'log.read',
+        entries: 1,
+        first: index,
+        last: index,
+        parts: [...disclosures.keys()],
+      })
+    }
     return { index: row.index, entry: new Uint8Array(row.entry), record, disclosures }
+  }
+
+  /** Has an `audit.read` or `audit.exported` entry written, for a reader of parts that is not {@link read}. */
+  async recordRead(facts: ReadFacts): Promise<void> {
+    await this.#sequencer.append([readItem(facts, this.#clock)])
   }
 
   /**

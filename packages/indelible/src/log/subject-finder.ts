@@ -1,6 +1,6 @@
 /**
- * Finds the persons that an event concerns where the configuration says so: `privacy.subjects` maps a path in a tool's
- * input to them. Runs on raw values, before the privacy policy withholds them; ids found never enter the entry.
+ * Finds the persons that an event concerns where the configuration says so: `privacy.subjects` maps a path in the parts of
+ * a tool's entries to them. Runs on raw values, before the privacy policy withholds them; ids found never enter the entry.
  *
  * The result of a call concerns whom the call concerned: calls are remembered until they end.
  */
@@ -14,7 +14,7 @@ const MAX_CALLS = 10_000
 const MAX_SUBJECTS = 64
 
 interface Rule {
-  /** Name of the tool; `*` for any. */
+  /** Name of the tool; `*` for any, and for entries of none. */
   readonly tool: string
   readonly path: readonly string[]
   /** Goes before what stands there, as in `customer:`. */
@@ -31,7 +31,7 @@ export class SubjectFinder {
     return Object.keys(mapping).length > 0 ? new SubjectFinder(mapping) : null
   }
 
-  /** @param mapping from `tool.path.in.input` to a prefix of the id; `*` as tool is any, as a step of the path each element */
+  /** @param mapping from `tool.path.in.a.part` to a prefix of the id; `*` as tool is any or none, as a step of the path each element */
   constructor(mapping: Readonly<Record<string, string>>) {
     this.#rules = Object.entries(mapping).map(([key, prefix]) => {
       const dot = key.indexOf('.')
@@ -42,11 +42,12 @@ export class SubjectFinder {
   /** The persons that the event names itself, and those found. Never throws for what is in the parts. */
   find({ members, parts, subjects: given }: PreparedEvent): readonly string[] {
     const { type, tool, call, run } = members
-    if (tool === undefined) return given
     const key = call === undefined ? null : `${run?.id ?? ''}\n${call}`
     const found = new Set(given)
-    const input = parts.get('input')
-    if (input && 'value' in input) this.#search(tool.name, input.value, found)
+    const rules = this.#rules.filter((rule) => rule.tool === '*' || rule.tool === tool?.name)
+    if (rules.length > 0) {
+      for (const part of parts.values()) if ('value' in part) search(rules, part.value, found)
+    }
     if (key !== null) {
       for (const subject of this.#calls.get(key) ?? []) found.add(subject)
       this.#calls.delete(key)
@@ -55,25 +56,23 @@ export class SubjectFinder {
     return [...found].slice(0, MAX_SUBJECTS)
   }
 
-  #search(tool: string, input: unknown, found: Set<string>): void {
-    const rules = this.#rules.filter((rule) => rule.tool === tool || rule.tool === '*')
-    if (rules.length === 0) return
-    try {
-      const value = typeof input === 'string' ? parsed(input) : input
-      for (const { path, prefix } of rules) {
-        for (const one of valuesAt(value, path)) {
-          const id = prefix + one
-          if (one !== '' && id.length <= MAX_STRING && id.isWellFormed()) found.add(id)
-        }
-      }
-    } catch {
-      // A proxy or a getter that throws: it is recorded as what it is, and says nothing of persons.
-    }
-  }
-
   #remember(key: string, subjects: readonly string[]): void {
     this.#calls.set(key, subjects)
     if (this.#calls.size > MAX_CALLS) this.#calls.delete(this.#calls.keys().next().value!)
+  }
+}
+
+function search(rules: readonly Rule[], given: unknown, found: Set<string>): void {
+  try {
+    const value = typeof given === 'string' ? parsed(given) : given
+    for (const { path, prefix } of rules) {
+      for (const one of valuesAt(value, path)) {
+        const id = prefix + one
+        if (one !== '' && id.length <= MAX_STRING && id.isWellFormed()) found.add(id)
+      }
+    }
+  } catch {
+    // A proxy or a getter that throws: it is recorded as what it is, and says nothing of persons.
   }
 }
 
