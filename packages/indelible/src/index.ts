@@ -37,7 +37,6 @@ export {
 } from './lifecycle/lifecycle.ts'
 export { type Lineage, lineageOf } from './lifecycle/lineage.ts'
 export type { EraseRequest, ErasureGuard, ErasureReceipt, ErasureTarget } from './log/erasure.ts'
-export type { ReadFacts } from './log/reads.ts'
 export {
   type CreatedLog,
   type CreateLogOptions,
@@ -47,6 +46,7 @@ export {
 } from './log/home.ts'
 export type { Log, LogEntry, ProvenEntry, Receipt, RecordOptions } from './log/log.ts'
 export { type OpenedRecorder, openRecorder } from './log/open-recorder.ts'
+export type { ReadFacts } from './log/reads.ts'
 export { type VerifyHomeOptions, verifyHome } from './log/verify-home.ts'
 export type { NoteSigner, VerifierKey } from './note/signed-note.ts'
 export type { EntryFilter } from './query/filter.ts'

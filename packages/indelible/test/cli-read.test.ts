@@ -87,7 +87,10 @@ describe.concurrent('indelible show', () => {
       `DELETE FROM payloads WHERE idx = 1; UPDATE payloads SET disclosure = replace(disclosure, 'null', 'true')`,
     )
     const gone = await box.indelible(['show', '1'])
-    expect(gone).toMatchObject({ code: 0, stdout: expect.stringContaining('not here, and no audit.erased entry says that it was erased') })
+    expect(gone).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('not here, and no audit.erased entry says that it was erased'),
+    })
     const altered = await box.indelible(['show', '2'])
     expect(altered).toMatchObject({
       code: 1,

@@ -239,7 +239,19 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     const sequencing = { maxBatch, maxPendingBytes }
     const forgets = config.log.store === NULL_STORE
     const cosigned = (size: number) => cosignedCheckpoint(anchorsDirectory(home, config), size)
-    const parts = { store, keys, privacy, identities, options: sequencing, capture, site, subjects, reads, forgets, cosigned }
+    const parts = {
+      store,
+      keys,
+      privacy,
+      identities,
+      options: sequencing,
+      capture,
+      site,
+      subjects,
+      reads,
+      forgets,
+      cosigned,
+    }
     log = await Log.open(parts)
     await tellRepairs(store, log)
     if (!forgets) noteUncleanShutdown(home, log)
