@@ -130,17 +130,16 @@ class SqliteStore implements LogStore {
   async *entries(start: number, end: number): AsyncIterable<readonly StoredEntry[]> {
     for (let at = start; at < end; at += CHUNK) {
       const until = Math.min(end, at + CHUNK)
-      yield this.#reading(({ statement }) =>
-        statement('SELECT idx, entry, leaf, mac, epoch FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx')
-          .all(at, until)
-          .map((row) => ({
-            index: row.idx as number,
-            entry: bytes(row.entry),
-            leaf: bytes(row.leaf),
-            mac: bytes(row.mac),
-            epoch: row.epoch as number,
-          })),
-      )
+      yield this.#reading(({ arrays }) => {
+        const rows = arrays('SELECT idx, entry, leaf, mac, epoch FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx')
+        return (rows.all(at, until) as unknown as unknown[][]).map(([index, entry, leaf, mac, epoch]) => ({
+          index: index as number,
+          entry: bytes(entry),
+          leaf: bytes(leaf),
+          mac: bytes(mac),
+          epoch: epoch as number,
+        }))
+      })
     }
   }
 
@@ -266,15 +265,14 @@ class SqliteStore implements LogStore {
   async *payloads(start: number, end: number): AsyncIterable<readonly StoredPayload[]> {
     for (let at = start; at < end; at += CHUNK) {
       const until = Math.min(end, at + CHUNK)
-      yield this.#reading(({ statement }) =>
-        statement('SELECT idx, name, disclosure FROM payloads WHERE idx >= ? AND idx < ? ORDER BY idx, name')
-          .all(at, until)
-          .map((row) => ({
-            index: row.idx as number,
-            name: String(row.name),
-            disclosure: String(row.disclosure),
-          })),
-      )
+      yield this.#reading(({ arrays }) => {
+        const rows = arrays('SELECT idx, name, disclosure FROM payloads WHERE idx >= ? AND idx < ? ORDER BY idx, name')
+        return (rows.all(at, until) as unknown as unknown[][]).map(([index, name, disclosure]) => ({
+          index: index as number,
+          name: String(name),
+          disclosure: String(disclosure),
+        }))
+      })
     }
   }
 

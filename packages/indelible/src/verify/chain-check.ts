@@ -5,6 +5,7 @@ import { entryMac, GENESIS_MAC, MAC_BYTES, Ratchet, sealMac } from '../chain/cha
 import { type EpochClock, epochAt } from '../chain/epoch.ts'
 import type { MacVerificationKey } from '../chain/verification-key.ts'
 import type { ReadRecord } from '../record/entry.ts'
+import type { Skimmed } from '../record/skim.ts'
 import type { EvidenceEntry, EvidenceHead } from './evidence.ts'
 import type { FindingList } from './report.ts'
 import type { Roots, TreeCheck } from './tree-check.ts'
@@ -91,14 +92,14 @@ export class ChainCheck {
    * @param leaf recomputed from the entry
    * @param roots of the tree before this entry; needed for seals only, `null` where they could not be computed
    */
-  entry(row: EvidenceEntry, leaf: Uint8Array, record: ReadRecord | null, roots: Roots | null): void {
+  entry(row: EvidenceEntry, leaf: Uint8Array, record: ReadRecord | Skimmed | null, roots: Roots | null): void {
     const epoch = this.#epochOf(row, record)
     if (epoch !== null) this.#epochs(row.index, epoch, record, roots)
     this.#mac(row, epoch, leaf)
   }
 
   /** The epoch as which the entry counts, so that one wrong number is one finding and not one for every entry after it. */
-  #epochOf(row: EvidenceEntry, record: ReadRecord | null): number | null {
+  #epochOf(row: EvidenceEntry, record: ReadRecord | Skimmed | null): number | null {
     const { index } = row
     const stated = epochOf(row)
     if (stated === null) this.#findings.add('epoch_mismatch', `entry ${index} stands in no epoch`, { index })
@@ -114,7 +115,7 @@ export class ChainCheck {
   }
 
   /** Time must not decrease. Returns the epoch that it lies in, if the clock is known. */
-  #time(index: number, { observed }: ReadRecord): number | null {
+  #time(index: number, { observed }: ReadRecord | Skimmed): number | null {
     if (withMicroseconds(observed) < withMicroseconds(this.#observed)) {
       this.#findings.add('time_decreased', `entry ${index} was accepted before the one ahead of it`, { index })
     }
@@ -144,7 +145,7 @@ export class ChainCheck {
   }
 
   /** Every epoch that has ended is sealed by the first entries of the next one, and by nothing else. */
-  #epochs(index: number, epoch: number, record: ReadRecord | null, roots: Roots | null): void {
+  #epochs(index: number, epoch: number, record: ReadRecord | Skimmed | null, roots: Roots | null): void {
     if (this.#epoch !== null && epoch < this.#epoch) {
       this.#findings.add('epoch_decreased', `entry ${index} stands in epoch ${epoch}, after one of ${this.#epoch}`, {
         index,

@@ -3,6 +3,7 @@ import { isIndelibleError } from '../errors.ts'
 import { checkCommitment } from '../record/disclosure.ts'
 import type { ReadRecord } from '../record/entry.ts'
 import { isSealed } from '../record/sealed.ts'
+import type { Skimmed } from '../record/skim.ts'
 import { PartSet } from './part-set.ts'
 import type { FindingList } from './report.ts'
 
@@ -47,7 +48,7 @@ export class PartCheck {
   }
 
   /** @param disclosures what the store has for this entry, by part name */
-  entry(index: number, record: ReadRecord, disclosures: ReadonlyMap<string, string>): void {
+  entry(index: number, record: ReadRecord | Skimmed, disclosures: ReadonlyMap<string, string>): void {
     const parts = record.parts ?? {}
     for (const name of Object.keys(parts)) {
       const disclosure = disclosures.get(name)
@@ -78,7 +79,7 @@ export class PartCheck {
    * An `audit.erased` entry accounts for parts of entries before it; one that says `done` for all that its erasure listed.
    * @param at its index; left out for one behind the range
    */
-  statement(record: ReadRecord, at = Number.POSITIVE_INFINITY): void {
+  statement(record: ReadRecord | Skimmed, at = Number.POSITIVE_INFINITY): void {
     if (record.type !== 'audit.erased') return
     const { parts, erasure, state } = record.audit ?? {}
     if (typeof erasure === 'string' && state === 'done') this.#done.add(erasure)

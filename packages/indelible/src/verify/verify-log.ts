@@ -8,6 +8,7 @@ import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { Checkpoint } from '../note/checkpoint.ts'
 import type { VerifierKey } from '../note/signed-note.ts'
 import { parseEntry, type ReadRecord } from '../record/entry.ts'
+import { type Skimmed, skimEntry } from '../record/skim.ts'
 import { isTime, parseTime } from '../record/time.ts'
 import { leafHash } from '../tree/hash.ts'
 import { checkConsistency, checkInclusion, proveConsistency, proveInclusion } from '../tree/proof.ts'
@@ -27,7 +28,7 @@ import { FindingList, type Report, writeReport } from './report.ts'
 import { orMissing, TreeCheck } from './tree-check.ts'
 
 /** Rows held in memory at a time. */
-const WINDOW = 512
+const WINDOW = 256
 
 /** Disclosures of so many entries are held in memory at a time: one part can have megabytes. */
 const PAYLOAD_WINDOW = 32
@@ -233,15 +234,9 @@ class LogVerification {
         const row = rows.get(index) ?? null
         const record = row && this.#parse(row)
         if (record) ids.set(record.id, index)
-        const isThere = await this.#checkEntry(
-          index,
-          row,
-          record,
-          disclosures.get(index) ?? NO_DISCLOSURES,
-          tree,
-          chain,
-        )
-        lost = isThere ? 0 : lost + 1
+        // Nothing is awaited for an entry that is there: they are many.
+        if (row) this.#checkEntry(index, row, record, disclosures.get(index) ?? NO_DISCLOSURES, tree, chain)
+        lost = row || (await this.#checkGone(index, tree, chain)) ? 0 : lost + 1
       }
       await this.#checkIds(ids)
       this.#options.onProgress?.(end - from, to - from)
@@ -256,39 +251,45 @@ class LogVerification {
     else if (lost <= MAX_LOST) chain.finish(this.#head)
   }
 
-  /** Returns whether anything is left of the entry. */
-  async #checkEntry(
+  /** Returns whether anything is left of an entry that is not there. */
+  async #checkGone(index: number, tree: TreeCheck, chain: ChainCheck): Promise<boolean> {
+    chain.missing()
+    const isPurged = index < this.#minIndex || (await this.#isPurgedMeanwhile(index))
+    return (isPurged ? tree.purged(index) : tree.entry(index, null)) !== null
+  }
+
+  #checkEntry(
     index: number,
-    row: EvidenceEntry | null,
-    record: ReadRecord | null,
+    row: EvidenceEntry,
+    record: ReadRecord | Skimmed | null,
     disclosures: ReadonlyMap<string, string>,
     tree: TreeCheck,
     chain: ChainCheck,
-  ): Promise<boolean> {
-    if (row === null) {
-      chain.missing()
-      const isPurged = index < this.#minIndex || (await this.#isPurgedMeanwhile(index))
-      return (await (isPurged ? tree.purged(index) : tree.entry(index, null))) !== null
-    }
+  ): void {
     const rootsBefore = record?.type === 'audit.epoch.sealed' ? tree.roots() : null
-    const leaf = (await tree.entry(index, row))!
+    const leaf = tree.entry(index, row)!
     if (record) {
       if (!this.#ids.add(record.id)) {
         this.#findings.add('id_repeated', `entry ${index} has the id of an earlier one`, { index })
       }
       this.#parts.entry(index, record, disclosures)
-      this.#decisions.entry(index, record)
-      if (index === 0) this.#checkOpened(record, chain)
-      if (record.type === 'audit.key.rotated') this.#rotate(index, record)
-      if (record.type === 'audit.purge.intent') this.#allowPurge(index, record)
+      // Neither a decision nor a statement of the log is ever skimmed.
+      if (isWhole(record)) this.#checkStatement(index, record, chain)
+      else if (index === 0) this.#openedInvalid()
     }
     chain.entry(row, leaf, record, rootsBefore)
-    return true
   }
 
-  #parse({ index, entry }: EvidenceEntry): ReadRecord | null {
+  #checkStatement(index: number, record: ReadRecord, chain: ChainCheck): void {
+    this.#decisions.entry(index, record)
+    if (index === 0) this.#checkOpened(record, chain)
+    if (record.type === 'audit.key.rotated') this.#rotate(index, record)
+    if (record.type === 'audit.purge.intent') this.#allowPurge(index, record)
+  }
+
+  #parse({ index, entry }: EvidenceEntry): ReadRecord | Skimmed | null {
     try {
-      return parseEntry(entry)
+      return skimEntry(entry) ?? parseEntry(entry)
     } catch (error) {
       if (!isIndelibleError(error)) throw error
       this.#findings.add('entry_unreadable', `entry ${index}: ${error.message}`, { index })
@@ -334,7 +335,7 @@ class LogVerification {
       typeof seconds === 'number' &&
       seconds > 0
     if (!isOpened) {
-      this.#findings.add('opened_invalid', 'entry 0 does not open this log', { index: 0 })
+      this.#openedInvalid()
       return
     }
     this.#statedMacId = typeof macId === 'string' ? macId : null
@@ -350,6 +351,10 @@ class LogVerification {
       this.#findings.add('opened_invalid', 'entry 0 states other epochs than the verification key', { index: 0 })
     }
     chain.useStatedClock(clock)
+  }
+
+  #openedInvalid(): void {
+    this.#findings.add('opened_invalid', 'entry 0 does not open this log', { index: 0 })
   }
 
   #rotate(index: number, record: ReadRecord): void {
@@ -489,3 +494,7 @@ class LogVerification {
 }
 
 const NO_DISCLOSURES: ReadonlyMap<string, string> = new Map()
+
+function isWhole(record: ReadRecord | Skimmed): record is ReadRecord {
+  return 'schema' in record
+}
