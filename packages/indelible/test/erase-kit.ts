@@ -1,12 +1,16 @@
 /** Homes in which persons are recorded, and a look at every byte of their files. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { CreateLogOptions } from '../src/log/home.ts'
 import type { AgentEvent } from '../src/record/schema.ts'
 import { type TestHome, testHome } from './faults-kit.ts'
 
 /** A home that keeps parts in full, and finds persons in the inputs of `get_user`. */
-export async function homeWithPersons(privacy: Record<string, unknown> = {}): Promise<TestHome> {
-  const made = await testHome()
+export async function homeWithPersons(
+  privacy: Record<string, unknown> = {},
+  options: CreateLogOptions = {},
+): Promise<TestHome> {
+  const made = await testHome(options)
   configure(made.home, { mode: 'full', subjects: { 'get_user.user_id': '' }, ...privacy })
   return made
 }

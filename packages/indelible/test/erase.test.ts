@@ -161,6 +161,28 @@ describe('an erasure', () => {
   })
 })
 
+describe('an erasure in a home of another kind', () => {
+  it.each([
+    ['whose entries are in files', {}, { store: 'file:log' }],
+    ['whose payloads are encrypted', { encrypt: true }, {}],
+    ['whose payloads are in encrypted files', { encrypt: true }, { store: 'file:log' }],
+    ['that keeps persons under pseudonyms', { encrypt: true, pseudonyms: ['actor', 'on_behalf_of', 'session'] }, {}],
+  ])('%s takes everything, and verifies', async (_, privacy, options) => {
+    const made = await homeWithPersons(privacy, options)
+    const log = await withVisits(made, ['ann', 'bob'])
+    await (await openQuery({ home: made.home })).close()
+    const receipt = await log.erase({ subject: 'ann', wholeRuns: true, ...why })
+    expect(receipt).toMatchObject({ state: 'done', waiting: [], entries: 3 })
+    for (const what of ['card', 'seat']) {
+      expect(isHeld(made.home, secret('ann', what))).toBe(false)
+      expect(isHeld(made.home, secret('ann', what).toLowerCase())).toBe(false)
+    }
+    expect((await log.read(7)).disclosures.size + (await log.read(8)).disclosures.size).toBe(2)
+    await log.close()
+    expect(await verdict(made)).toEqual(['verified'])
+  })
+})
+
 describe('an erasure that has to wait', () => {
   it('is pending while a reader holds an older state, and done when it is asked for again', async () => {
     const made = await homeWithPersons()
