@@ -87,11 +87,18 @@ function addMember(shape: Map<string, Json>, name: string, inner: Json): void {
   shape.set(free, inner)
 }
 
-/** Letters, digits, the usual separators; not the numbers, addresses and sentences that maps are keyed by. */
-const MEMBER_NAME = /^[\p{L}_$][\p{L}\p{M}\p{N} _.$:/-]{0,63}$/u
+/** Up to four words of letters, digits and the usual separators; not the numbers, addresses and sentences that maps are keyed by. */
+const MEMBER_NAME = /^[\p{L}_$][\p{L}\p{M}\p{N}_.$:/-]*(?: [\p{L}\p{M}\p{N}_.$:/-]+){0,3}$/u
+const LONGEST_NAME = 64
 /** What a redactor, or an earlier pass, has put there. */
 const REPLACED = /^(?:<key>|\[[A-Z][A-Z0-9_]*\])(?: [0-9]+)?$/
 const LONG_NUMBER = /\p{Nd}(?:[ _.:/-]?\p{Nd}){3}/u
+
+/** `key` if it looks like the name of a member, or like what stands in place of one; else `<key>`. */
+export function nameOf(key: string): string {
+  const isName = (MEMBER_NAME.test(key) && !LONG_NUMBER.test(key)) || REPLACED.test(key)
+  return isName && key.length <= LONGEST_NAME ? key : UNNAMED
+}
 
 /**
  * The keys in `value` that a shape would show, each once, with what they are shown as. Keys can be data, as in a map from
@@ -100,9 +107,7 @@ const LONG_NUMBER = /\p{Nd}(?:[ _.:/-]?\p{Nd}){3}/u
 export function keysOf(value: Json): Map<string, string> {
   const keys = new Map<string, string>()
   const add = (key: string) => {
-    if (keys.has(key)) return
-    const isName = (MEMBER_NAME.test(key) && !LONG_NUMBER.test(key)) || REPLACED.test(key)
-    keys.set(key, isName ? key : UNNAMED)
+    if (!keys.has(key)) keys.set(key, nameOf(key))
   }
   const visit = (node: Json): void => {
     if (typeof node !== 'object' || node === null) return

@@ -304,3 +304,25 @@ describe('the name of a policy', () => {
     expect(version(policy('none', { a: 'full' }))).not.toBe(version(policy('none')))
   })
 })
+
+describe('what a policy has left', () => {
+  it('is left by the same policy as it is: a spool hands it in again', () => {
+    const redactor: PartRedactor = {
+      version: 'x',
+      redact: (value) => ({ value: JSON.parse(JSON.stringify(value).replaceAll('Z', '[X]')) as Json, counts: {} }),
+    }
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.jsonValue(), fc.anything({ withMap: true, withDate: true }), fc.string({ minLength: 100 })),
+        fc.constantFrom(...MODES),
+        (value, mode) => {
+          const rules = new Policy({ mode, previewChars: 20 }, ORIGIN, KEY, redactor)
+          const kept = rules.now(ID, 'output', { value })
+          const again = rules.now(ID, 'output', { disclosure: kept.disclosure, mode: kept.mode })
+          expect(again).toEqual(kept)
+        },
+      ),
+      { numRuns: 500 },
+    )
+  })
+})

@@ -12,7 +12,7 @@ import type { Mode, PartInput } from '../record/event.ts'
 import { canonicalize, type Json } from '../record/jcs.ts'
 import { MODES } from '../record/schema.ts'
 import { clientMeta, otherMeta } from './client-meta.ts'
-import { DEFAULT_PREVIEW_CHARS, keysOf, previewOf, shapeOf } from './modes.ts'
+import { DEFAULT_PREVIEW_CHARS, keysOf, nameOf, previewOf, shapeOf } from './modes.ts'
 import { type Decision, type ModeRules, RuleSet, type RuleSubject } from './rules.ts'
 
 /** Replaces what must not be kept in a value. */
@@ -228,7 +228,8 @@ export class PrivacyPolicy {
     const keys = [...names.keys()]
     return after(this.#redact([...names.values()]), ({ value: redacted, counts, failed }) => {
       if (failed || !isTexts(redacted, keys.length)) return { value: null, counts, failed: failed ?? true }
-      const renamed = new Map(keys.map((key, i) => [key, redacted[i]!]))
+      // What is left of a key after a part of it was replaced is no name any more.
+      const renamed = new Map(keys.map((key, i) => [key, nameOf(redacted[i]!)]))
       return { value: shapeOf(value, (key) => renamed.get(key) ?? key), counts }
     })
   }
