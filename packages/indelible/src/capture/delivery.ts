@@ -64,7 +64,10 @@ export class Delivery {
   #inFlight: Waiting[] = []
   #bytes = 0
   #running: Promise<void> | null = null
+  /** Something came in since the queue was looked at. */
+  #hasNew = false
   #isDown = false
+  #failures = 0
   #lastError: string | null = null
   #retryMs = FIRST_RETRY_MS
   #retryAt = 0
@@ -98,7 +101,7 @@ export class Delivery {
   resume(): void {
     if (!this.#spool) return
     this.#replay!.takeOver()
-    if (this.#spool.hasBacklog || this.#losses.isPending) this.#start()
+    if (this.#replay!.hasWork) this.#start()
   }
 
   /** Hands in a draft. Resolves when it is known what became of it; never rejects. */
@@ -176,15 +179,17 @@ export class Delivery {
   async flush(timeoutMs: number = this.#timeoutMs): Promise<void> {
     if (this.#isClosed) return
     const deadline = performance.now() + timeoutMs
-    this.#retryAt = 0
-    while (this.#queue.length > 0 || this.#inFlight.length > 0 || (this.#spool?.hasBacklog ?? false)) {
+    const failures = this.#failures
+    while (this.#queue.length > 0 || this.#inFlight.length > 0 || this.#replay?.hasWork) {
+      this.#retryAt = 0
       this.#start()
       const isDone = await within(this.#running ?? Promise.resolve(), deadline - performance.now())
       if (!isDone) {
         this.#spill()
         break
       }
-      if (this.#isDown) break
+      // One attempt of our own, at least.
+      if (this.#failures > failures) break
     }
     await this.#losses.record()
     await this.#spool?.sync().catch(() => {})
@@ -239,7 +244,8 @@ export class Delivery {
     const waiting: Waiting = { draft, isRequired, isSpooled: false, isSettled: false, isGone: false, ...outcome }
     this.#queue.push(waiting)
     this.#bytes += draft.bytes
-    if (isRequired || !this.#isDown || this.#spool) this.#start()
+    this.#hasNew = isRequired || !this.#isDown || this.#spool !== null
+    if (this.#hasNew) this.#start()
     return waiting
   }
 
@@ -247,8 +253,8 @@ export class Delivery {
     if (this.#isClosed) return
     this.#running ??= this.#run().finally(() => {
       this.#running = null
-      // Handed in while the rest was being shelved.
-      if (this.#queue.some(({ isRequired }) => isRequired)) this.#start()
+      // Handed in while the rest was being shelved. What found no room waits for the timer.
+      if (this.#hasNew) this.#start()
     })
   }
 
@@ -256,6 +262,7 @@ export class Delivery {
     do {
       // What is recorded in one turn of the event loop shares one append.
       await new Promise((resolve) => setImmediate(resolve))
+      this.#hasNew = false
       const isWanted = this.#queue.some(({ isRequired }) => isRequired)
       if (this.#isDown && !isWanted && performance.now() < this.#retryAt) {
         await this.#shelve()
@@ -271,7 +278,7 @@ export class Delivery {
         break
       }
       await this.#losses.record()
-    } while (this.#queue.length > 0 || this.#spool?.hasBacklog)
+    } while (this.#queue.length > 0 || this.#replay?.hasWork)
   }
 
   /** While the spool is replayed, what comes in must not fill the memory. */
@@ -340,6 +347,7 @@ export class Delivery {
 
   #failed(error: unknown): void {
     this.#isDown = true
+    this.#failures++
     this.#lastError = codeOf(error)
     for (const tell of this.#onFailed) tell()
     this.#retryAt = performance.now() + this.#retryMs

@@ -30,10 +30,6 @@ export class Losses {
     return this.#total
   }
 
-  get isPending(): boolean {
-    return this.#gathering.size > 0 || this.#statements.length > 0
-  }
-
   /** All that was dropped and is not in the log, as one. */
   get pending(): Loss | null {
     const losses = [...this.#statements, ...this.#gathering.values()].map(({ loss }) => loss)

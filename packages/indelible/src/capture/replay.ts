@@ -43,6 +43,11 @@ export class Replay {
     }
   }
 
+  /** Whether there is anything to append, or to tell. */
+  get hasWork(): boolean {
+    return this.#spool.hasBacklog || this.#foreign.length > 0
+  }
+
   /**
    * Appends all there is. Throws what the sink throws; what was appended until then is not appended again.
    * @param relieve called between batches, so that the caller can make room
@@ -52,8 +57,8 @@ export class Replay {
       await this.#sink.recordGap({ cause: 'spool_foreign', files: this.#foreign.length })
       this.#foreign = []
     }
-    while (this.#spool.hasBacklog) {
-      for (const segment of this.#spool.segments()) await this.#replaySegment(segment, relieve)
+    for (let next = this.#spool.oldest(); next !== null; next = this.#spool.oldest()) {
+      await this.#replaySegment(next, relieve)
     }
   }
 

@@ -167,10 +167,14 @@ export class Spool {
     return { foreign }
   }
 
-  /** What is to be replayed, in order. Ends the segment that is being written: what comes later goes into another. */
-  segments(): SpoolSegment[] {
-    this.#end()
-    return [...this.#own.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+  /**
+   * What is to be replayed next; `null` if there is nothing. Only when the segment that is being written is all there is, it
+   * is ended: an outage of hours must not leave a file for each attempt.
+   */
+  oldest(): SpoolSegment | null {
+    const [oldest] = [...this.#own.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+    if (oldest && this.#open?.path === oldest.path) this.#end()
+    return oldest ?? null
   }
 
   /** `null` if the file is gone, or is no segment of this log. */

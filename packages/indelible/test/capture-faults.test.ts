@@ -1,0 +1,416 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readdirSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { Recorder, type RecorderOptions } from '../src/capture/recorder.ts'
+import { Spool } from '../src/capture/spool.ts'
+import { openLog } from '../src/log/home.ts'
+import type { Log } from '../src/log/log.ts'
+import { verifyHome } from '../src/log/verify-home.ts'
+import { newId } from '../src/record/id.ts'
+import { folder, homeLog, lines, memoryLog, ORIGIN } from './capture-kit.ts'
+
+const AGENT = { agent: 'planner' }
+const KEY = new Uint8Array(randomBytes(32))
+const FAILS = { method: 'append', kind: 'refused' } as const
+
+/** A recorder on a log, with a spool in `directory`. */
+function recorderOn(log: Log, directory: string, options: RecorderOptions & { maxSpoolBytes?: number } = {}): Recorder {
+  const { maxSpoolBytes: maxBytes = 1e9, ...rest } = options
+  const spool = () => new Spool({ directory, key: KEY, origin: ORIGIN, maxBytes })
+  const recorder = new Recorder(log, { spool, retryMs: 20, ...rest })
+  onTestFinished(() => recorder.close())
+  return recorder
+}
+
+const event = (n: number) => ({
+  type: 'x.test',
+  actor: { type: 'agent' as const, id: 'a' },
+  attributes: { n },
+  parts: { output: { value: `secret ${n}` } },
+})
+
+const numbersOf = (records: readonly { attributes?: Record<string, unknown> | undefined }[]) =>
+  records.map(({ attributes }) => attributes?.n)
+
+const range = (count: number) => Array.from({ length: count }, (_, i) => i)
+
+describe('mode continue', () => {
+  it('lets the agent go on, spools, and appends in order once the log takes entries; the log says so', async () => {
+    const { log, store, records, gaps } = await memoryLog()
+    const directory = folder()
+    const recorder = recorderOn(log, directory)
+    const recover = store.fail(FAILS)
+    const acks = [recorder.record(event(0)), recorder.record(event(1))]
+    expect((await Promise.all(acks)).map(({ state }) => state)).toEqual(['spooled', 'spooled'])
+    expect(await recorder.run(AGENT, (run) => run.tool('t', {}, () => 7))).toBe(7)
+    await recorder.flush()
+    expect(await records()).toEqual([])
+    expect(recorder.state).toMatchObject({ isDown: true, pending: 0, lastError: 'ERR_STORE_FAILED' })
+    recover()
+    expect(await recorder.record(event(2))).toMatchObject({ state: expect.stringMatching(/recorded|spooled/) })
+    await recorder.flush()
+    const all = await records()
+    expect(lines(all)).toEqual([
+      'x.test unknown',
+      'x.test unknown',
+      'run.start pending',
+      'tool.start t pending',
+      'tool.end t success',
+      'run.end success',
+      'x.test unknown',
+    ])
+    expect(numbersOf(all).filter((n) => n !== undefined)).toEqual([0, 1, 2])
+    const stated = await gaps()
+    expect(stated.every(({ cause }) => cause === 'spooled')).toBe(true)
+    expect(stated.reduce((sum, { events }) => sum + (events as number), 0)).toBeGreaterThanOrEqual(6)
+    expect(readdirSync(directory)).toEqual([])
+    expect(recorder.state).toMatchObject({ isDown: false, spoolBytes: 0, dropped: 0 })
+  })
+
+  it('appends nothing twice whose outcome was not known', async () => {
+    const { log, store, records } = await memoryLog()
+    const recorder = recorderOn(log, folder())
+    // Kept, but reported as failed; and the head cannot be read, so that nobody knows.
+    const recover = [store.fail({ method: 'append', kind: 'kept' }), store.fail({ method: 'head', kind: 'refused' })]
+    await Promise.all(range(5).map((n) => recorder.record(event(n))))
+    for (const undo of recover) undo()
+    await recorder.flush()
+    expect(numbersOf(await records())).toEqual(range(5))
+  })
+
+  it('keeps the order of what comes while the spool is replayed', async () => {
+    const { log, store, records } = await memoryLog()
+    const recorder = recorderOn(log, folder())
+    const recover = store.fail(FAILS)
+    await Promise.all(range(2500).map((n) => recorder.record(event(n))))
+    recover()
+    const later = range(50).map(async (i) => {
+      await sleep(i % 7)
+      return recorder.record(event(2500 + i))
+    })
+    await Promise.all(later)
+    await recorder.flush()
+    const numbers = numbersOf(await records())
+    expect(numbers.slice(0, 2500)).toEqual(range(2500))
+    expect(new Set(numbers).size).toBe(2550)
+  })
+
+  it('writes nothing raw, and nothing that can be read, to the disk', async () => {
+    const directory = folder()
+    const { log, store } = await memoryLog({}, { mode: 'fingerprint' })
+    const recorder = recorderOn(log, directory)
+    const recover = store.fail(FAILS)
+    await recorder.record(event(1))
+    const [name] = readdirSync(directory)
+    const file = readFileSync(join(directory, name!))
+    for (const text of ['secret', 'planner', 'x.test', 'attributes']) expect(file.includes(text)).toBe(false)
+    const spool = new Spool({ directory, key: KEY, origin: ORIGIN, maxBytes: 1e9 })
+    const reader = spool.read({ id: name!.slice(0, 36), path: join(directory, name!) })!
+    const [frame] = [...reader.frames()]
+    expect(JSON.stringify(frame)).not.toContain('secret')
+    expect(frame).toMatchObject({ events: [{ type: 'x.test', parts: { output: { mode: 'fingerprint' } } }] })
+    spool.close()
+    recover()
+  })
+
+  it('counts what finds room nowhere, and the log says how many', async () => {
+    const { log, store, records, gaps } = await memoryLog()
+    const recorder = recorderOn(log, folder(), { maxSpoolBytes: 3000, maxPendingBytes: 10_000 })
+    const recover = store.fail(FAILS)
+    const acks: Promise<{ state: string }>[] = []
+    for (let n = 0; n < 100; n++) {
+      acks.push(recorder.record(event(n)))
+      if (n % 10 === 9) await sleep(2)
+      expect(recorder.state!.pendingBytes).toBeLessThanOrEqual(10_000)
+    }
+    recover()
+    await recorder.flush()
+    const states = (await Promise.all(acks)).map(({ state }) => state)
+    const dropped = states.filter((state) => state === 'dropped').length
+    expect(dropped).toBeGreaterThan(0)
+    const numbers = numbersOf(await records())
+    expect(numbers).toEqual(range(100).filter((n) => states[n] !== 'dropped'))
+    const stated = (await gaps()).filter(({ cause }) => cause === 'dropped')
+    expect(stated.reduce((sum, { events }) => sum + (events as number), 0)).toBe(dropped)
+  })
+
+  it('without a spool keeps in memory what it can', async () => {
+    const { log, store, records, gaps } = await memoryLog()
+    const recorder = new Recorder(log, { retryMs: 20, maxPendingBytes: 20_000 })
+    onTestFinished(() => recorder.close())
+    const recover = store.fail(FAILS)
+    for (let n = 0; n < 100; n++) void recorder.record(event(n))
+    await sleep(5)
+    const { dropped, pending } = recorder.state!
+    expect(dropped + pending).toBe(100)
+    recover()
+    await sleep(60)
+    await recorder.flush()
+    expect(numbersOf(await records())).toEqual(range(pending))
+    expect(await gaps()).toMatchObject([{ cause: 'dropped', events: dropped }])
+  })
+
+  it('spools what waits for a store that hangs, and what is on its way to it', async () => {
+    const { log, store, records } = await memoryLog()
+    let release = () => {}
+    const until = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const directory = folder()
+    const recorder = recorderOn(log, directory, { maxPendingBytes: 20_000, timeoutMs: 50 })
+    store.fail({ method: 'append', kind: 'held', call: 1, until })
+    const acks = range(40).map((n) => recorder.record(event(n)))
+    await sleep(5)
+    await recorder.flush()
+    expect(recorder.state!.dropped).toBe(0)
+    expect((await Promise.all(acks)).every(({ state }) => state === 'spooled')).toBe(true)
+    release()
+    await recorder.flush(5000)
+    expect(numbersOf(await records())).toEqual(range(40))
+  })
+
+  it('states what the log will never take, instead of trying for ever', async () => {
+    const { log, records, gaps } = await memoryLog()
+    const recorder = recorderOn(log, folder())
+    const id = '01a1fc48-8b94-7581-a134-000000000001'
+    expect(await recorder.record({ ...event(1), id })).toMatchObject({ state: 'recorded' })
+    const [conflict, next] = [recorder.record({ ...event(2), id }), recorder.record(event(3))]
+    expect(await conflict).toEqual({ state: 'refused', id, code: 'ERR_ID_CONFLICT' })
+    expect(await next).toMatchObject({ state: 'recorded' })
+    await recorder.flush()
+    expect(numbersOf(await records())).toEqual([1, 3])
+    expect(await gaps()).toMatchObject([{ cause: 'refused', code: 'ERR_ID_CONFLICT', events: 1 }])
+  })
+})
+
+describe('mode block', () => {
+  it('runs nothing that is not durable first, and records the refusal', async () => {
+    const { log, store, records } = await memoryLog({ onFailure: 'block' })
+    const recover = store.fail(FAILS)
+    let ran = 0
+    const run = log.run(AGENT)
+    const count = () => ran++
+    await expect(run.tool('t', {}, count)).rejects.toMatchObject({ code: 'ERR_CAPTURE_BLOCKED' })
+    await expect(run.llm({ model: 'm' }, count)).rejects.toMatchObject({ code: 'ERR_CAPTURE_BLOCKED' })
+    await expect(run.handoff('other')).rejects.toMatchObject({ code: 'ERR_CAPTURE_BLOCKED' })
+    expect(ran).toBe(0)
+    recover()
+    expect(await run.tool('t', {}, count)).toBe(0)
+    await log.flush()
+    const all = await records()
+    const refused = all.filter(({ policy }) => policy?.id === 'indelible.capture')
+    expect(refused.map(({ outcome }) => outcome)).toEqual(['denied', 'denied', 'denied'])
+    expect(all.find(({ type }) => type === 'tool.start')).toMatchObject({ assurance: 'enforced' })
+    expect(all.filter(({ type }) => type === 'tool.start')).toHaveLength(1)
+  })
+
+  it('waits for a store that hangs no longer than it may, and does not record later what it refused', async () => {
+    const { log, store, records } = await memoryLog({ onFailure: 'block', timeoutMs: 40 })
+    const run = log.run(AGENT)
+    await run.started
+    let release = () => {}
+    const until = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    store.fail({ method: 'append', kind: 'held', call: 1, until })
+    void run.record({ type: 'x.first' })
+    await sleep(5)
+    let ran = 0
+    await expect(run.tool('t', {}, () => ran++)).rejects.toMatchObject({ code: 'ERR_CAPTURE_BLOCKED' })
+    release()
+    await log.flush()
+    expect(ran).toBe(0)
+    expect((await records()).some(({ type }) => type === 'tool.start')).toBe(false)
+  })
+
+  it('holds for one call that asks for it', async () => {
+    const { log, store } = await memoryLog()
+    const recover = store.fail(FAILS)
+    const run = log.run(AGENT)
+    expect(await run.tool('free', {}, () => 1)).toBe(1)
+    const blocked = run.tool('held', {}, () => 1, { onFailure: 'block' })
+    await expect(blocked).rejects.toMatchObject({ code: 'ERR_CAPTURE_BLOCKED' })
+    recover()
+  })
+
+  it('tells the agent when what happened could be kept nowhere', async () => {
+    const { log, store } = await memoryLog({ onFailure: 'block', timeoutMs: 50 })
+    const run = log.run(AGENT)
+    let recover = () => {}
+    const tool = run.tool('t', {}, () => {
+      recover = store.fail(FAILS)
+    })
+    await expect(tool).rejects.toMatchObject({ code: 'ERR_CAPTURE_BLOCKED' })
+    recover()
+  })
+})
+
+/** A spool that a process that is gone has left: one segment, with a frame for each of `counts`. */
+async function leftSpool(counts: readonly number[]): Promise<string> {
+  const directory = folder()
+  const { log } = await memoryLog()
+  const spool = new Spool({ directory, key: KEY, origin: ORIGIN, maxBytes: 1e9 })
+  let n = 0
+  for (const count of counts) {
+    const drafts = range(count).map(() => log.draft({ ...event(n++), id: newId(Date.now()), time: TIME }))
+    expect(spool.write(drafts.map((draft) => draft.toEvent()))).toBe(true)
+  }
+  spool.close()
+  return directory
+}
+
+const TIME = '2026-01-01T00:00:00.000Z'
+
+/** The only file of a folder. */
+const onlyFile = (directory: string) => join(directory, readdirSync(directory)[0]!)
+
+describe('a spool', () => {
+  it('that was left is taken over and replayed, once by all', async () => {
+    const directory = await leftSpool([3, 4])
+    const { log, records, gaps } = await memoryLog()
+    const recorders = [recorderOn(log, directory), recorderOn(log, directory), recorderOn(log, directory)]
+    for (const recorder of recorders) await recorder.flush()
+    expect(numbersOf(await records())).toEqual(range(7))
+    expect((await gaps()).map(({ cause, events }) => [cause, events])).toEqual([['spooled', 7]])
+    expect(readdirSync(directory)).toEqual([])
+  })
+
+  it('that is torn gives what is whole, and says what is missing', async () => {
+    for (const cut of [1, 20, 200]) {
+      const directory = await leftSpool([3, 3])
+      const path = onlyFile(directory)
+      truncateSync(path, readFileSync(path).length - cut)
+      const { log, records, gaps } = await memoryLog()
+      const recorder = recorderOn(log, directory)
+      await recorder.flush()
+      const kept = cut < 100 ? 6 : 3
+      expect(numbersOf(await records())).toEqual(range(kept))
+      expect(await gaps()).toMatchObject([{ cause: 'spool_damaged', events: kept, unfinished: true }])
+      expect(readdirSync(directory)[0]).toMatch(/\.damaged$/)
+    }
+  })
+
+  it('any byte of which was changed gives what can be opened, and never another event', async () => {
+    const directory = await leftSpool([2, 2])
+    const path = onlyFile(directory)
+    const file = readFileSync(path)
+    const bodyStart = file.indexOf(10) + 1
+    for (let at = 0; at < file.length; at += at < bodyStart ? 7 : 41) {
+      const changed = Buffer.from(file)
+      changed[at]! ^= 1
+      const own = folder()
+      writeFileSync(join(own, path.slice(path.lastIndexOf('/') + 1)), changed)
+      const { log, records, gaps } = await memoryLog()
+      const recorder = recorderOn(log, own)
+      await recorder.flush()
+      const numbers = numbersOf(await records())
+      expect([[], [0, 1], [2, 3], [0, 1, 2, 3]]).toContainEqual(numbers)
+      const [gap] = await gaps()
+      expect(gap?.cause).toMatch(/spool_(damaged|foreign)/)
+    }
+  })
+
+  it('takes no part of another in exchange: frames are chained to their segment and their place', async () => {
+    const [first, second] = [await leftSpool([1, 1]), await leftSpool([1, 1])]
+    const { log, records } = await memoryLog()
+    const other = readFileSync(onlyFile(second))
+    const mine = readFileSync(onlyFile(first))
+    const header = mine.subarray(0, mine.indexOf(10) + 1)
+    writeFileSync(onlyFile(first), Buffer.concat([header, other.subarray(other.indexOf(10) + 1)]))
+    await recorderOn(log, first).flush()
+    expect(await records()).toEqual([])
+  })
+
+  it('of another log, or no spool at all, is left alone, and counted', async () => {
+    const directory = await leftSpool([2])
+    const { log, records, gaps } = await memoryLog()
+    const path = onlyFile(directory)
+    writeFileSync(join(directory, 'notes.spool'), 'not a spool')
+    const other = new Spool({ directory, key: KEY, origin: 'other.example/log', maxBytes: 1e9 })
+    other.write([event(9) as never])
+    other.close()
+    const [name] = readdirSync(directory).filter((name) => !path.endsWith(name) && name !== 'notes.spool')
+    await recorderOn(log, directory).flush()
+    expect(numbersOf(await records())).toEqual([0, 1])
+    expect(readdirSync(directory).sort()).toEqual(['notes.spool', name].sort())
+    expect((await gaps()).find(({ cause }) => cause === 'spool_foreign')).toMatchObject({ files: 2 })
+  })
+
+  it('whose replay is interrupted goes on, and appends nothing twice', async () => {
+    const directory = await leftSpool([1200, 1200])
+    const { log, store, records } = await memoryLog()
+    for (const call of [1, 2, 3]) {
+      const recover = store.fail({ method: 'append', kind: call === 2 ? 'kept' : 'lost', call })
+      const recorder = recorderOn(log, directory)
+      await recorder.flush()
+      recover()
+      await recorder.close()
+    }
+    await recorderOn(log, directory).flush()
+    expect(numbersOf(await records())).toEqual(range(2400))
+  })
+
+  it('that cannot be written leaves events in memory, not lost', async () => {
+    const directory = join(folder(), 'file')
+    writeFileSync(directory, 'in the way')
+    const { log, store, records } = await memoryLog()
+    const recorder = recorderOn(log, directory)
+    const recover = store.fail(FAILS)
+    const acks = range(5).map((n) => recorder.record(event(n)))
+    await sleep(10)
+    recover()
+    await recorder.flush()
+    expect((await Promise.all(acks)).every(({ state }) => state === 'recorded')).toBe(true)
+    expect(numbersOf(await records())).toEqual(range(5))
+  })
+
+  it('whose file is taken away while it is written goes on in another', async () => {
+    const directory = folder()
+    const spool = new Spool({ directory, key: KEY, origin: ORIGIN, maxBytes: 1e9 })
+    expect(spool.write([event(0) as never])).toBe(true)
+    mkdirSync(join(directory, 'away'))
+    renameSync(onlyFile(directory).replace(/away$/, ''), join(directory, 'away', 'x'))
+    expect(spool.write([event(1) as never])).toBe(true)
+    const segment = spool.oldest()!
+    expect([...spool.read(segment)!.frames()]).toHaveLength(1)
+    spool.close()
+  })
+})
+
+describe('a home', () => {
+  it('replays at the next opening what its spool holds, and verifies', async () => {
+    const { home, log } = await homeLog()
+    const real = log.append.bind(log)
+    log.append = () => Promise.reject(Object.assign(new Error('unplugged'), { code: 'EIO' }))
+    await log.run(AGENT, (run) => run.tool('t', { a: 1 }, () => 'x'))
+    await log.recorder.flush()
+    expect(readdirSync(join(home, 'spool'))).toHaveLength(1)
+    log.append = real
+    await log.close()
+    const again = await openLog({ home })
+    await again.flush()
+    expect(readdirSync(join(home, 'spool'))).toEqual([])
+    expect(await again.recorder.state).toMatchObject({ isDown: false, spoolBytes: 0 })
+    await again.close()
+    expect((await verifyHome({ home, pins: null })).verdict).toBe('verified')
+  })
+
+  it('that embeds us records nothing until it is told to', async () => {
+    const { home, log } = await homeLog()
+    await log.close()
+    const embedded = await openLog({ home, embedded: true })
+    expect(await embedded.run(AGENT).end()).toEqual({ state: 'off' })
+    await embedded.close()
+    process.env.INDELIBLE_CAPTURE__ENABLED = 'true'
+    onTestFinished(() => void delete process.env.INDELIBLE_CAPTURE__ENABLED)
+    const told = await openLog({ home, embedded: true })
+    expect(await told.run(AGENT).end()).toMatchObject({ state: 'recorded' })
+    await told.close()
+    process.env.INDELIBLE_CAPTURE__ENABLED = 'false'
+    const off = await openLog({ home })
+    expect(off.recorder.isEnabled).toBe(false)
+    await off.close()
+  })
+})
