@@ -414,7 +414,7 @@ export class Delivery {
   }
 }
 
-const FRAME_BYTES = 512 * 1024
+const FRAME_BYTES = 2 * 1024 * 1024
 
 /** Whether `work` is through within `ms`. */
 async function within(work: Promise<unknown>, ms: number): Promise<boolean> {

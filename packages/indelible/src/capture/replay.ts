@@ -69,13 +69,23 @@ export class Replay {
       return
     }
     const replayed: Replayed = { events: 0, from: null, to: null }
-    for (const frame of reader.frames()) {
-      if ('dropped' in frame) this.#losses.addLoss(frame.dropped)
-      if (!('events' in frame)) continue
-      for (let at = 0; at < frame.events.length; at += MAX_BATCH) {
-        await this.#append(frame.events.slice(at, at + MAX_BATCH), replayed)
-        await relieve()
+    // While one batch is being written, the next is made: that is most of the work.
+    let writing: Promise<void> = Promise.resolve()
+    try {
+      for (const frame of reader.frames()) {
+        if ('dropped' in frame) this.#losses.addLoss(frame.dropped)
+        if (!('events' in frame)) continue
+        for (let at = 0; at < frame.events.length; at += MAX_BATCH) {
+          const drafts = this.#draft(frame.events.slice(at, at + MAX_BATCH), replayed)
+          await writing
+          writing = this.#append(drafts)
+          // It is awaited later; until then its failure is nobody's.
+          writing.catch(() => {})
+          await relieve()
+        }
       }
+    } finally {
+      await writing
     }
     const { frames, torn } = reader.damage
     const isDamaged = frames > 0 || torn > 0
@@ -91,7 +101,7 @@ export class Replay {
     else this.#spool.remove(segment)
   }
 
-  async #append(events: readonly AgentEvent[], replayed: Replayed): Promise<void> {
+  #draft(events: readonly AgentEvent[], replayed: Replayed): EventDraft[] {
     const drafts: EventDraft[] = []
     for (const event of events) {
       try {
@@ -106,17 +116,17 @@ export class Replay {
       if (time !== undefined && (replayed.from === null || time < replayed.from)) replayed.from = time
       if (time !== undefined && (replayed.to === null || time > replayed.to)) replayed.to = time
     }
-    await this.#appendDrafts(drafts)
+    return drafts
   }
 
-  async #appendDrafts(drafts: readonly EventDraft[]): Promise<void> {
+  async #append(drafts: readonly EventDraft[]): Promise<void> {
     if (drafts.length === 0) return
     try {
       await this.#sink.append(drafts)
     } catch (error) {
       if (!isIndelibleError(error, ...OF_THE_EVENT)) throw error
       if (drafts.length === 1) this.#losses.addRefused(drafts[0]!, error.code)
-      else for (const draft of drafts) await this.#appendDrafts([draft])
+      else for (const draft of drafts) await this.#append([draft])
     }
   }
 }
