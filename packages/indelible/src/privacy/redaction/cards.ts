@@ -80,6 +80,7 @@ export const CARD_RULE: Rule = {
     alone(`[0-9](?:[ -][0-9]){11,18}`),
   ],
   digits: 12,
+  alone: true,
   check: card,
 }
 

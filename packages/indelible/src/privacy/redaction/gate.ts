@@ -10,41 +10,40 @@ import { contextLiterals, MOST_SEPARATORS, type Rule, SEPARATORS } from './rule.
 /** Numbers with fewer digits are nobody's business here. */
 export const LEAST_DIGITS = 7
 
-const DIGIT = 1
-const SEPARATOR = 2
-const DOT = 3
+// In this order: what may stand within a number, what may not, letters.
+const DIGIT = 0
+const SEPARATOR = 1
+const DOT = 2
+const HYPHEN = 3
 const COLON = 4
-const HYPHEN = 5
+const OTHER = 5
 const HEX_LETTER = 6
-const FOLD = 7
-const LETTER = 0
-const OTHER = 8
+const LETTER = 7
 
 const KINDS = new Uint8Array(128).fill(OTHER)
-for (let c = 0; c < 128; c++) {
-  const character = String.fromCharCode(c)
-  if (/[0-9]/.test(character)) KINDS[c] = DIGIT
-  else if (/[a-f]/i.test(character)) KINDS[c] = HEX_LETTER
-  else if (/[a-z]/i.test(character)) KINDS[c] = LETTER
-  else if (character === '.') KINDS[c] = DOT
-  else if (character === ':') KINDS[c] = COLON
-  else if (character === '-') KINDS[c] = HYPHEN
-  else if (SEPARATORS.includes(character)) KINDS[c] = SEPARATOR
-  else if (character === '\\' || character === '%' || character === '&') KINDS[c] = FOLD
+for (let code = 0; code < 128; code++) {
+  const character = String.fromCharCode(code)
+  if (/[0-9]/.test(character)) KINDS[code] = DIGIT
+  else if (/[a-f]/i.test(character)) KINDS[code] = HEX_LETTER
+  else if (/[a-z]/i.test(character)) KINDS[code] = LETTER
+  else if (character === '.') KINDS[code] = DOT
+  else if (character === ':') KINDS[code] = COLON
+  else if (character === '-') KINDS[code] = HYPHEN
+  else if (SEPARATORS.includes(character)) KINDS[code] = SEPARATOR
 }
 
-const SHAPES = { dots: 1, colons: 2, code: 4, digits: 8 } as const
+const SHAPES = { dots: 1, colons: 2, code: 4, digits: 8, fiscal: 16 } as const
 
-const WIDTH = 64
+const WIDTH_BITS = 6
+const WIDTH = 1 << WIDTH_BITS
 
 /** What is looked for, compiled; one for a set of rules. */
 export class Gate {
   /** Whether the text has characters that mean others, see `fold.ts`. Then the rest of the answer is of no use. */
   needsFold = false
-  /** Start, end and number of digits of each number with {@link LEAST_DIGITS} or more. */
+  /** Of each number with {@link LEAST_DIGITS} or more: start, end, digits, and 1 if it may stand alone, else 0. */
   readonly numbers: number[] = []
 
-  readonly #rules: readonly Rule[]
   readonly #isFoldable: (text: string, at: number) => boolean
   readonly #next: Uint16Array
   readonly #column: Uint8Array
@@ -52,16 +51,17 @@ export class Gate {
   #lastPlain = 0
   /** For each state after the plain ones, the groups of literals that end there. */
   readonly #ends: Uint16Array[] = []
+  /** By state after the plain ones: the last scan that came by. */
+  readonly #ended: Uint32Array
   /** By group of literals: the last scan that met one of them. */
   readonly #met: Uint32Array
-  /** By rule: its own literals and those of its context, as groups; 0 for none. */
-  readonly #needs: readonly (readonly [literals: number, near: number, digits: number, shape: number])[]
+  /** Four by rule: its own literals and those of its context, as groups, 0 for none; digits; shape. */
+  readonly #needs: Uint16Array
   #scan = 0
   #shapes = 0
   #mostDigits = 0
 
   constructor(rules: readonly Rule[], isFoldable: (text: string, at: number) => boolean) {
-    this.#rules = rules
     this.#isFoldable = isFoldable
     const groups = new Map<string, { id: number; words: readonly string[] }>()
     const group = (words: readonly string[] | undefined): number => {
@@ -71,18 +71,21 @@ export class Gate {
       groups.set(name, known)
       return known.id
     }
-    this.#needs = rules.map((rule) => [
-      group(rule.literals),
-      group(rule.near && contextLiterals(rule.near)),
-      rule.digits ?? 0,
-      rule.shape ? SHAPES[rule.shape] : 0,
-    ])
+    this.#needs = Uint16Array.from(
+      rules.flatMap((rule) => [
+        group(rule.literals),
+        group(rule.near && contextLiterals(rule.near)),
+        rule.digits ?? 0,
+        rule.shape ? SHAPES[rule.shape] : 0,
+      ]),
+    )
     this.#met = new Uint32Array(groups.size + 1)
     const automaton = buildAutomaton([...groups.values()])
     this.#next = automaton.next
     this.#column = automaton.column
     this.#lastPlain = automaton.lastPlain
     this.#ends = automaton.ends
+    this.#ended = new Uint32Array(automaton.ends.length)
   }
 
   /**
@@ -102,37 +105,42 @@ export class Gate {
 
   /** Whether rule `i` may match what was scanned last. */
   isOpen(i: number): boolean {
-    const [literals, near, digits, shape] = this.#needs[i]!
-    return (
-      (literals === 0 || this.#met[literals] === this.#scan) &&
-      (near === 0 || this.#met[near] === this.#scan) &&
-      digits <= this.#mostDigits &&
-      (shape & this.#shapes) === shape
-    )
-  }
-
-  /** Rules that are open for what was scanned last. */
-  open(): Rule[] {
-    return this.#rules.filter((_, i) => this.isOpen(i))
+    const needs = this.#needs
+    const literals = needs[4 * i]!
+    if (literals !== 0 && this.#met[literals] !== this.#scan) return false
+    const near = needs[4 * i + 1]!
+    if (near !== 0 && this.#met[near] !== this.#scan) return false
+    if (needs[4 * i + 2]! > this.#mostDigits) return false
+    const shape = needs[4 * i + 3]!
+    return (shape & this.#shapes) === shape
   }
 
   #meet(text: string): void {
-    const [next, column, lastPlain] = [this.#next, this.#column, this.#lastPlain]
+    const next = this.#next
+    const column = this.#column
+    const lastPlain = this.#lastPlain
     let state = 0
     for (let i = 0; i < text.length; i++) {
       const code = text.charCodeAt(i)
-      state = code < 128 ? next[state * WIDTH + column[code]!]! : 0
+      state = code < 128 ? next[(state << WIDTH_BITS) | column[code]!]! : 0
       if (state > lastPlain) this.#accept(state)
     }
   }
 
   #accept(state: number): void {
-    for (const group of this.#ends[state - this.#lastPlain - 1]!) this.#met[group] = this.#scan
+    const at = state - this.#lastPlain - 1
+    if (this.#ended[at] === this.#scan) return
+    this.#ended[at] = this.#scan
+    const ends = this.#ends[at]!
+    for (let i = 0; i < ends.length; i++) this.#met[ends[i]!] = this.#scan
   }
 
   #read(text: string, isFolded: boolean): void {
-    const [next, column, lastPlain] = [this.#next, this.#column, this.#lastPlain]
-    const { length } = text
+    const next = this.#next
+    const column = this.#column
+    const lastPlain = this.#lastPlain
+    const length = text.length
+    let shapes = 0
     let state = 0
     let digits = 0
     let run = 0
@@ -145,7 +153,7 @@ export class Gate {
       const code = text.charCodeAt(i)
       let kind = OTHER
       if (code < 128) {
-        state = next[state * WIDTH + column[code]!]!
+        state = next[(state << WIDTH_BITS) | column[code]!]!
         if (state > lastPlain) this.#accept(state)
         kind = KINDS[code]!
       } else state = 0
@@ -156,41 +164,73 @@ export class Gate {
         separators = 0
         last = i
         if (run === 2) {
-          if (i >= 3 && isLetter(text.charCodeAt(i - 2)) && isLetter(text.charCodeAt(i - 3)))
-            this.#shapes |= SHAPES.code
-        } else if (run === 5) this.#shapes |= SHAPES.digits
+          if (isLetter(text.charCodeAt(i - 2)) && isLetter(text.charCodeAt(i - 3))) shapes |= lettersBefore(text, i - 3)
+        } else if (run === 5) shapes |= SHAPES.digits
         continue
       }
-      if (digits > 0 && (kind === LETTER || kind > HYPHEN || kind === COLON || ++separators > MOST_SEPARATORS)) {
-        if (digits >= LEAST_DIGITS) this.#number(start, last + 1, digits)
+      if (digits > 0 && (kind >= COLON || ++separators > MOST_SEPARATORS)) {
+        if (digits >= LEAST_DIGITS) this.#number(text, start, last + 1, digits)
         digits = 0
         separators = 0
       }
+      if (kind >= HEX_LETTER) {
+        if (kind === LETTER) marks = 0
+        dots = 0
+        run = 0
+        continue
+      }
       if (kind === DOT) {
         dots = run > 0 ? dots + 1 : 0
+        if (dots >= 3) shapes |= SHAPES.dots
         marks = 0
-        if (dots >= 3) this.#shapes |= SHAPES.dots
       } else {
         dots = 0
         if (kind === COLON || kind === HYPHEN) {
           marks++
-          if (marks >= 5 || (kind === COLON && text.charCodeAt(i - 1) === 58)) this.#shapes |= SHAPES.colons
-        } else if (kind !== HEX_LETTER) marks = 0
+          if (marks >= 5 || (kind === COLON && text.charCodeAt(i - 1) === 58)) shapes |= SHAPES.colons
+        } else marks = 0
       }
       run = 0
-      if (!isFolded && (code > 127 || kind === FOLD) && this.#isFoldable(text, i)) {
+      if (kind === OTHER && !isFolded && (code > 127 || isEscape(code)) && this.#isFoldable(text, i)) {
         this.needsFold = true
         return
       }
     }
-    if (digits >= LEAST_DIGITS) this.#number(start, last + 1, digits)
+    if (digits >= LEAST_DIGITS) this.#number(text, start, last + 1, digits)
+    this.#shapes = shapes
   }
 
-  #number(start: number, end: number, digits: number): void {
-    this.numbers.push(start, end)
+  #number(text: string, start: number, end: number, digits: number): void {
+    this.numbers.push(start, end, digits, standsAlone(text, start, end) ? 1 : 0)
     if (digits > this.#mostDigits) this.#mostDigits = digits
   }
 }
+
+/** The shape that two letters, the first at `at`, and two digits have. */
+function lettersBefore(text: string, at: number): number {
+  if (!isWord(text.charCodeAt(at - 1))) return SHAPES.code
+  for (let i = 1; i < 5; i++) if (!isLetter(text.charCodeAt(at - i))) return 0
+  return SHAPES.fiscal
+}
+
+/** Whether a part of the number may be one by itself: `LEFT` holds before one of its digits, `RIGHT` after one. */
+function standsAlone(text: string, start: number, end: number): boolean {
+  let hasLeft = false
+  for (let i = start; i < end; i++) {
+    if (!isDigit(text.charCodeAt(i))) continue
+    const before = text.charCodeAt(i - 1)
+    if (!hasLeft && !isWord(before) && !(isJoint(before) && isDigit(text.charCodeAt(i - 2)))) hasLeft = true
+    const after = text.charCodeAt(i + 1)
+    if (hasLeft && !isWord(after) && !(isJoint(after) && isDigit(text.charCodeAt(i + 2)))) return true
+  }
+  return false
+}
+
+// All of them are false for NaN, which is what stands before and after a text.
+const isDigit = (code: number) => code >= 48 && code <= 57
+const isJoint = (code: number) => code === 45 || code === 46
+const isWord = (code: number) => isDigit(code) || isLetter(code)
+const isEscape = (code: number) => code === 92 || code === 37 || code === 38
 
 function isLetter(code: number): boolean {
   const small = code | 32
@@ -214,11 +254,6 @@ function buildAutomaton(groups: readonly { id: number; words: readonly string[] 
       let state = 0
       for (let i = 0; i < word.length; i++) {
         const code = word.charCodeAt(i)
-        // What a literal has beyond ASCII breaks the automaton: the ASCII part that follows stands for it.
-        if (code > 127) {
-          state = 0
-          continue
-        }
         let to = goto[state]!.get(column[code]!)
         if (to === undefined) {
           to = goto.length
@@ -273,7 +308,7 @@ function columns(words: readonly string[]): Uint8Array {
   let used = 0
   for (const character of new Set(words.join(''))) {
     const code = character.charCodeAt(0)
-    if (code > 127) continue
+    if (code > 127) throw new RangeError('literals are ASCII')
     column[code] = ++used
     column[character.toUpperCase().charCodeAt(0)] = used
   }

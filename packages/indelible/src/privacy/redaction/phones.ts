@@ -105,8 +105,6 @@ export const PHONE_WORDS = [
   'reach her',
   'reached at',
   'reach us',
-  'me at',
-  'me on',
   'answering at',
   'messages to',
   'contact number',
@@ -119,6 +117,7 @@ export const E164_RULE: Rule = {
   kind: 'PHONE',
   what: 'telephone numbers with + and a country calling code in use (E.164)',
   patterns: [/(?<![A-Za-z0-9+])\+[0-9][0-9 ()./-]{5,22}[0-9](?![A-Za-z0-9])/g],
+  literals: ['+'],
   digits: 8,
   check: e164,
 }

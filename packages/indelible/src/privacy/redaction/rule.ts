@@ -37,6 +37,8 @@ export interface Rule {
   readonly literals?: readonly string[]
   /** Matches hold this many digits at least, 7 or more, at most {@link MOST_SEPARATORS} separators between any two. */
   readonly digits?: number
+  /** Matches start and end with a digit, or a bracket before it, where {@link LEFT} and {@link RIGHT} hold. */
+  readonly alone?: true
   /** A text without such a shape cannot match. */
   readonly shape?: Shape
   /** Counts only with one of these words near it, or in the name of its member. Lower case; a space is any separator. */
@@ -45,10 +47,10 @@ export interface Rule {
 }
 
 /**
- * `dots`: three dots between digits. `colons`: `::`, or five colons or hyphens between hex digits. `code`: two letters and
- * two digits next to each other. `digits`: five digits next to each other.
+ * `dots`: three dots between digits. `colons`: `::`, or five colons or hyphens between hex digits. `code`: a word that
+ * starts with two letters and two digits. `fiscal`: six letters and two digits. `digits`: five digits next to each other.
  */
-export type Shape = 'dots' | 'colons' | 'code' | 'digits'
+export type Shape = 'dots' | 'colons' | 'code' | 'fiscal' | 'digits'
 
 /** Characters between two digits of one number. */
 export const SEPARATORS = ' -./()+'

@@ -94,7 +94,8 @@ export class Scanner {
         for (const one of patterns) runPattern(rule, one, text, 0, text, key, hits, misses)
         continue
       }
-      for (let i = 0; i < gate.numbers.length; i += 2) {
+      for (let i = 0; i < gate.numbers.length; i += 4) {
+        if (gate.numbers[i + 2]! < rule.digits || (rule.alone && gate.numbers[i + 3] === 0)) continue
         const from = Math.max(0, gate.numbers[i]! - MARGIN)
         const around = text.slice(from, gate.numbers[i + 1]! + MARGIN)
         for (const one of patterns) runPattern(rule, one, around, from, text, key, hits, misses)

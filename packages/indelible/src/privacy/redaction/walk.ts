@@ -79,8 +79,15 @@ export class Walk {
 
   /** Names of the two members around, the inner one last: `phone number` of `{"phone": {"number": …}}`. */
   #key(): string {
-    const names = this.#path.filter((name) => !/^[0-9]+$/.test(name)).slice(-2)
-    return names.join(' ').slice(-128)
+    let key = ''
+    let found = 0
+    for (let i = this.#path.length - 1; i >= 0 && found < 2; i--) {
+      const name = this.#path[i]!
+      const first = name.charCodeAt(0)
+      if (first >= 48 && first <= 57) continue
+      key = found++ === 0 ? name : `${name} ${key}`
+    }
+    return key.length > 128 ? key.slice(-128) : key
   }
 
   /** A value that goes by the name of its member. */
@@ -204,33 +211,61 @@ export class Walk {
     return read === decoded ? tag : { ...tag, [name]: toBase64Url(encode(read)) }
   }
 
-  /** JSON with what is in it redacted; `null` if the text is no JSON, or nothing in it was found. */
+  /** JSON with what is in it redacted, or as it is if nothing was found; `null` if the text is to be read as text. */
   #jsonText(text: string): string | null {
-    if (this.#textLevel >= MAX_TEXT_LEVELS || !looksLikeJson(text)) return null
+    const quotes = this.#textLevel < MAX_TEXT_LEVELS ? countQuotes(text) : 0
+    if (quotes === 0) return null
     let parsed: Json
     try {
       parsed = JSON.parse(text) as Json
     } catch {
       return null
     }
-    this.#textLevel++
-    try {
-      const inside = new Walk(this.#options)
-      inside.#path.push(...this.#path)
-      inside.#textLevel = this.#textLevel
-      // Numbers keep their digits where the text is written anew; looking at it for the first time takes the fast way.
-      const silent = new Walk({ ...this.#options, onFound: undefined })
-      silent.#path.push(...this.#path)
-      silent.#textLevel = this.#textLevel
-      silent.value(parsed)
-      if (silent.counts.size === 0) return null
-      const read = JSON.stringify(inside.value(parseExact(text)))
-      for (const [kind, n] of inside.counts) this.counts.set(kind, (this.counts.get(kind) ?? 0) + n)
-      return read
-    } finally {
-      this.#textLevel--
+    const silent = this.#inside(undefined)
+    silent.value(parsed)
+    if (silent.counts.size === 0) {
+      // Of two members with one name, the parser knows the last.
+      return countStrings(parsed) * 2 === quotes ? text : null
     }
+    const inside = this.#inside(this.#options.onFound)
+    const read = JSON.stringify(inside.value(parseExact(text)))
+    for (const [kind, n] of inside.counts) this.counts.set(kind, (this.counts.get(kind) ?? 0) + n)
+    return read
   }
+
+  #inside(onFound: WalkOptions['onFound']): Walk {
+    const walk = new Walk({ ...this.#options, onFound })
+    walk.#path.push(...this.#path)
+    walk.#textLevel = this.#textLevel + 1
+    return walk
+  }
+}
+
+/** Quotes that begin or end a string, if the text may be an object, an array or a string of JSON; else 0. */
+function countQuotes(text: string): number {
+  if (text.length < 4 || !/^[ \t\r\n]{0,64}[[{"]/.test(text) || !/[\]}"][ \t\r\n]{0,64}$/.test(text.slice(-65)))
+    return 0
+  let depth = 0
+  let quotes = 0
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code === 0x22) quotes++
+    else if (code === 0x5c) i++
+    else if (code === 0x7b || code === 0x5b) {
+      if (++depth > MAX_TEXT_DEPTH) return 0
+    } else if (code === 0x7d || code === 0x5d) depth--
+  }
+  return quotes
+}
+
+/** Strings in a value, keys included. */
+function countStrings(value: Json): number {
+  if (typeof value === 'string') return 1
+  if (typeof value !== 'object' || value === null) return 0
+  let count = 0
+  if (Array.isArray(value)) for (const item of value) count += countStrings(item)
+  else for (const key of Object.keys(value)) count += 1 + countStrings((value as { [key: string]: Json })[key]!)
+  return count
 }
 
 type JsonReviver = (key: string, value: unknown, context?: { readonly source?: string }) => unknown
@@ -252,20 +287,6 @@ function parseExact(text: string): Json {
 
 function rawSource(value: object): string | undefined {
   return RAW.isRawJSON?.(value) ? (value as { rawJSON: string }).rawJSON : undefined
-}
-
-/** Whether the text may be a JSON object, array or string that does not nest too deep. */
-function looksLikeJson(text: string): boolean {
-  const first = /^[ \t\r\n]{0,64}([[{"])/.exec(text)?.[1]
-  if (first === undefined || text.length < 4) return false
-  let depth = 0
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code === 0x7b || code === 0x5b) {
-      if (++depth > MAX_TEXT_DEPTH) return false
-    } else if (code === 0x7d || code === 0x5d) depth--
-  }
-  return true
 }
 
 function define(out: object, key: string, value: Json): void {

@@ -31,6 +31,7 @@ export const UK: Pack = {
       what: 'NHS numbers by mod 11: as 3-3-4 near *nhs* or *patient*, bare near *nhs*',
       patterns: [alone('[0-9]{3}[ -][0-9]{3}[ -][0-9]{4}'), alone('[0-9]{10}')],
       digits: 10,
+      alone: true,
       near: ['nhs', 'patient', 'health service'],
       check: checked('nhs', nhs),
     },
@@ -62,6 +63,7 @@ export const UK: Pack = {
         alone('\\(?02[0-9]\\)?[ -][0-9]{4}[ -]?[0-9]{4}'),
       ],
       digits: 10,
+      alone: true,
     },
     {
       id: 'uk/sort-code',
@@ -88,6 +90,7 @@ export const UK: Pack = {
       what: 'unique taxpayer references, near *utr* or *taxpayer reference*',
       patterns: [alone('[0-9]{5} ?[0-9]{5}')],
       digits: 10,
+      alone: true,
       near: ['utr', 'taxpayer reference'],
     },
   ],
@@ -124,10 +127,18 @@ export const EU: Pack = {
       id: 'eu/fr-nir',
       kind: 'FR_NIR',
       what: 'French social security numbers, by their key',
-      patterns: [
-        alone('[1-478] ?[0-9]{2} ?(?:0[1-9]|1[0-2]|[2-9][0-9]) ?(?:[0-9]{2}|2[AB]) ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}'),
-      ],
-      digits: 7,
+      patterns: [alone('[1-478] ?[0-9]{2} ?(?:0[1-9]|1[0-2]|[2-9][0-9]) ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}')],
+      digits: 15,
+      alone: true,
+      check: checked('nir', nir),
+    },
+    {
+      id: 'eu/fr-nir-corsica',
+      kind: 'FR_NIR',
+      what: 'the same of departments 2A and 2B',
+      patterns: [alone('[1-478] ?[0-9]{2} ?(?:0[1-9]|1[0-2]|[2-9][0-9]) ?2[AB] ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}')],
+      literals: ['2a', '2b'],
+      digits: 8,
       check: checked('nir', nir),
     },
     {
@@ -146,8 +157,10 @@ export const EU: Pack = {
       id: 'eu/it-codice-fiscale',
       kind: 'IT_CODICE_FISCALE',
       what: 'Italian codice fiscale, by its check letter',
-      patterns: [/(?<![A-Za-z0-9])[A-Z]{6}[0-9]{2}[A-EHLMPRST][0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{3}[A-Z](?![A-Za-z0-9])/gi],
-      shape: 'code',
+      patterns: [
+        /(?<=((?<![A-Za-z0-9])[A-Z]{6}))[0-9]{2}[A-EHLMPRST][0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{3}[A-Z](?![A-Za-z0-9])/gi,
+      ],
+      shape: 'fiscal',
       check: checked('codice-fiscale', codiceFiscale),
     },
     national(
@@ -172,6 +185,7 @@ export const EU: Pack = {
       what: 'Swedish personnummer with its separator, by date and Luhn; bare near *personnummer*, *personnr* or *pnr*',
       patterns: [alone(BIRTH_NUMBER)],
       digits: 10,
+      alone: true,
       check: checked('personnummer', personnummer),
     },
     national(
@@ -204,6 +218,7 @@ export const EU: Pack = {
       what: 'Belgian national numbers as 00.00.00-000.00, by mod 97; bare near *rijksregister*, *registre national* or *insz*',
       patterns: [alone('[0-9]{2}[.][0-9]{2}[.][0-9]{2}[- ][0-9]{3}[.][0-9]{2}')],
       digits: 11,
+      alone: true,
       check: checked('mod-97', rijksregister),
     },
     national(
@@ -238,7 +253,7 @@ export const EU: Pack = {
       patterns: [
         /(?<![A-Za-z0-9])(?:ATU|BE|BG|CY|CZ|DE|DK|EE|EL|ES|FI|FR|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK|XI)[ ]?[A-Z0-9]?[0-9]{6,11}[A-Z]?(?:B[0-9]{2})?(?![A-Za-z0-9])/g,
       ],
-      near: ['vat', 'ust', 'ust id', 'umsatzsteuer', 'tva', 'iva', 'btw', 'moms', 'nip'],
+      near: ['vat', 'ust-id', 'ustid', 'umsatzsteuer', 'tva', 'iva', 'btw', 'moms', 'nip'],
     },
     {
       id: 'eu/fr-phone',
@@ -246,6 +261,7 @@ export const EU: Pack = {
       what: 'French and Belgian telephone numbers in pairs',
       patterns: [alone('0[1-9](?:[ .-][0-9]{2}){4}'), alone('04[0-9]{2}(?:[ .-][0-9]{2}){3}')],
       digits: 10,
+      alone: true,
     },
   ],
 }

@@ -155,6 +155,7 @@ export const GLOBAL: Pack = {
       what: 'IMEI numbers by Luhn, near *imei*',
       patterns: [alone('[0-9]{15}'), alone('[0-9]{2}[ -][0-9]{6}[ -][0-9]{6}[ -][0-9]')],
       digits: 15,
+      alone: true,
       near: ['imei'],
       check: { name: 'luhn', test: (candidate) => luhn(bare(candidate)) },
     },

@@ -11,7 +11,7 @@ const DATES = [
   `${MONTH}[ -](?:0?[1-9]|[12][0-9]|3[01])(?:st|nd|rd|th)?,?[ -](?:19|20)[0-9]{2}`,
 ].map((source) => new RegExp(`(?<![A-Za-z0-9]|[0-9][-./])(?:${source})(?![A-SU-Za-z0-9]|[-./][0-9])`, 'gi'))
 
-const BIRTH_WORDS = ['birth', 'born', 'dob', 'd.o.b', 'bday', 'geboren', 'né le', 'née le', 'nacido', 'nacida']
+const BIRTH_WORDS = ['birth', 'born', 'dob', 'd.o.b', 'bday', 'geboren', 'naissance', 'nacid', 'nascita']
 const CARE_WORDS = [
   'admitted',
   'admission',
@@ -56,7 +56,14 @@ export const HIPAA: Pack = {
         /(?<![A-Za-z0-9.])(?:9[0-9]|1[01][0-9])(?=[ -](?:years?|yrs?)[ -]old|[ -]?y[./]?o\b|[ -]year-old)/gi,
         /(?<=(?:\bage[d]?|years of age)[ :=]{1,3}(?:is |of )?)(?:9[0-9]|1[01][0-9])(?![0-9.])/gi,
       ],
-      literals: ['age', 'year', 'yr', 'yo', 'y/o', 'y.o'],
+      literals: ['age ', 'age:', 'age=', 'aged ', 'aged:', 'aged=', 'year', 'yr', ' yo', '-yo', 'y/o', 'y.o'],
+    },
+    {
+      id: 'hipaa/age-member',
+      kind: 'AGE_OVER_89',
+      what: 'the same as the value of a member called *age*',
+      patterns: [/^(?:9[0-9]|1[01][0-9])$/g],
+      near: ['age'],
     },
     {
       id: 'hipaa/mrn',
@@ -79,12 +86,20 @@ export const HIPAA: Pack = {
     {
       id: 'hipaa/zip',
       kind: 'ZIP_CODE',
-      what: 'ZIP codes behind a state, or near *zip* or *postal*',
+      what: 'ZIP codes behind a state',
       patterns: [
         /(?<=(?<![A-Za-z])(?:A[LKZR]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]),? {1,2})[0-9]{5}(?:-[0-9]{4})?(?![A-Za-z0-9]|[-.][0-9])/g,
-        /(?<=(?<![A-Za-z])(?:zip|postal)(?:[ _-]?code)?["'`]?[ \t]{0,3}(?:is )?[:=#]?[ \t]{0,3}["'`]?)[0-9]{5}(?:-[0-9]{4})?(?![A-Za-z0-9]|[-.][0-9])/gi,
       ],
       shape: 'digits',
+    },
+    {
+      id: 'hipaa/zip-called',
+      kind: 'ZIP_CODE',
+      what: 'ZIP codes that are called so',
+      patterns: [
+        /(?<=(?<![A-Za-z])(?:zip|postal)(?:[ _-]?code)?["'`]?[ \t]{0,3}(?:is )?[:=#]?[ \t]{0,3}["'`]?)[0-9]{5}(?:-[0-9]{4})?(?![A-Za-z0-9]|[-.][0-9])/gi,
+      ],
+      literals: ['zip', 'postal'],
     },
     {
       id: 'hipaa/device',
@@ -126,8 +141,8 @@ export const PCI: Pack = {
       id: 'pci/masked',
       kind: 'CREDIT_CARD',
       what: 'cards with up to ten digits masked',
-      patterns: [alone('[0-9]{4,6}[ -]?[*xX•]{2,8}[ -]?[*xX•]{0,4}[ -]?[0-9]{4}')],
-      literals: ['**', 'xx', '••'],
+      patterns: [alone('[0-9]{4,6}[ -]?[*xX]{2,8}[ -]?[*xX]{0,4}[ -]?[0-9]{4}')],
+      literals: ['**', 'xx'],
       near: ['card', 'cc', 'visa', 'mastercard', 'amex', 'maestro', 'ending'],
     },
   ],

@@ -19,6 +19,7 @@ export const AU: Pack = {
       what: 'tax file numbers by mod 11, near *tfn* or *tax file*',
       patterns: [alone('[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{3}')],
       digits: 9,
+      alone: true,
       near: ['tfn', 'tax file'],
       check: checked('tfn', tfn),
     },
@@ -28,6 +29,7 @@ export const AU: Pack = {
       what: 'business numbers by mod 89: as 2-3-3-3, bare near *abn* or *business number*',
       patterns: [alone('[0-9]{2} [0-9]{3} [0-9]{3} [0-9]{3}')],
       digits: 11,
+      alone: true,
       check: checked('abn', abn),
     },
     {
@@ -36,6 +38,7 @@ export const AU: Pack = {
       what: 'the same without spaces',
       patterns: [alone('[0-9]{11}')],
       digits: 11,
+      alone: true,
       near: ['abn', 'business number'],
       check: checked('abn', abn),
     },
@@ -45,6 +48,7 @@ export const AU: Pack = {
       what: 'Medicare cards by their check digit: as 4-5-1 or bare, near *medicare*',
       patterns: [alone('[2-6][0-9]{3}[ -]?[0-9]{5}[ -]?[0-9](?:[ /-]?[0-9])?')],
       digits: 10,
+      alone: true,
       near: ['medicare'],
       check: checked('medicare', medicare),
     },
@@ -58,6 +62,7 @@ export const AU: Pack = {
         alone('0[2378] [0-9]{4} [0-9]{4}'),
       ],
       digits: 10,
+      alone: true,
     },
   ],
 }
@@ -73,6 +78,7 @@ export const IN: Pack = {
       what: 'Aadhaar numbers as 4-4-4 by Verhoeff',
       patterns: [alone('[2-9][0-9]{3}(?: [0-9]{4} |-[0-9]{4}-)[0-9]{4}')],
       digits: 12,
+      alone: true,
       check: checked('verhoeff', aadhaar),
     },
     {
@@ -81,6 +87,7 @@ export const IN: Pack = {
       what: 'the same without separators, near *aadhaar*, *aadhar* or *uid*',
       patterns: [alone('[2-9][0-9]{11}')],
       digits: 12,
+      alone: true,
       near: ['aadhaar', 'aadhar', 'adhaar', 'uidai', 'uid'],
       check: checked('verhoeff', aadhaar),
     },
@@ -106,6 +113,7 @@ export const IN: Pack = {
       what: 'mobiles as 5-5; ten bare digits near a word such as *phone*',
       patterns: [alone('(?:0|91[ -]?)?[6-9][0-9]{4}[ -]?[0-9]{5}')],
       digits: 10,
+      alone: true,
       near: PHONE_WORDS,
     },
     {
@@ -130,6 +138,7 @@ export const BR: Pack = {
       what: 'CPF as 000.000.000-00, by its two check digits',
       patterns: [alone('[0-9]{3}\\.[0-9]{3}\\.[0-9]{3}[-/.][0-9]{2}')],
       digits: 11,
+      alone: true,
       check: checked('cpf', cpf),
     },
     {
@@ -138,6 +147,7 @@ export const BR: Pack = {
       what: 'the same without separators, near *cpf* or *contribuinte*',
       patterns: [alone('[0-9]{11}'), alone('[0-9]{9}-[0-9]{2}')],
       digits: 11,
+      alone: true,
       near: ['cpf', 'contribuinte', 'cadastro'],
       check: checked('cpf', cpf),
     },
@@ -155,6 +165,7 @@ export const BR: Pack = {
       what: 'the same without separators, near *cnpj*',
       patterns: [alone('[0-9]{14}')],
       digits: 14,
+      alone: true,
       near: ['cnpj'],
       check: checked('cnpj', cnpj),
     },
@@ -164,6 +175,7 @@ export const BR: Pack = {
       what: 'telephone numbers with an area code in brackets',
       patterns: [alone('\\([1-9][0-9]\\) ?(?:9[ .]?)?[0-9]{4}[ .-]?[0-9]{4}')],
       digits: 10,
+      alone: true,
     },
   ],
 }
@@ -184,10 +196,10 @@ export const SG: Pack = {
     {
       id: 'sg/nric-small',
       kind: 'SG_NRIC',
-      what: 'the same in small letters, near *nric*, *fin* or *ic*',
+      what: 'the same in small letters, near *nric*',
       patterns: [alone('[stfgm][0-9]{7}[a-z]')],
       digits: 7,
-      near: ['nric', 'fin', 'ic'],
+      near: ['nric'],
       check: checked('nric', nric),
     },
     {
@@ -196,6 +208,7 @@ export const SG: Pack = {
       what: 'telephone numbers of eight digits, near a word such as *phone*',
       patterns: [alone('[3689][0-9]{3}[ -]?[0-9]{4}')],
       digits: 8,
+      alone: true,
       near: PHONE_WORDS,
     },
     {

@@ -159,8 +159,8 @@ export const SECRETS: Pack = {
     token(
       'other',
       'API_KEY',
-      'keys of Mailgun, DigitalOcean, Databricks, Shopify, Twilio, Linear, Groq, Replicate, Vault',
-      'key-[0-9a-f]{32}(?![0-9a-f])|do[opr]_v1_[0-9a-f]{64}|dapi[0-9a-f]{32}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}|SK[0-9a-f]{32}(?![0-9a-f])|lin_api_[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|r8_[A-Za-z0-9]{30,}|hv[sb]\\.[A-Za-z0-9_-]{24,}',
+      'keys of Mailgun, DigitalOcean, Databricks, Shopify, Linear, Groq, Replicate, Vault',
+      'key-[0-9a-f]{32}(?![0-9a-f])|do[opr]_v1_[0-9a-f]{64}|dapi[0-9a-f]{32}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}|lin_api_[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|r8_[A-Za-z0-9]{30,}|hv[sb]\\.[A-Za-z0-9_-]{24,}',
       'key-',
       'doo_v1_',
       'dop_v1_',
@@ -170,7 +170,6 @@ export const SECRETS: Pack = {
       'shpca_',
       'shppa_',
       'shpss_',
-      'sk',
       'lin_api_',
       'gsk_',
       'r8_',
@@ -192,16 +191,33 @@ export const SECRETS: Pack = {
       literals: ['eyj'],
     },
     {
-      id: 'secrets/authorization',
+      id: 'secrets/bearer',
       kind: 'AUTHORIZATION',
-      what: 'credentials behind *Bearer*, *Basic*, *Digest*, or in an *Authorization* or *Cookie* header',
+      what: 'credentials behind *Bearer*, *Basic* or *Digest*',
       patterns: [
         /(?<![A-Za-z0-9_])(?:bearer|basic|digest)[ \t]{1,4}(?=[^ \r\n]{0,64}[0-9+/=_.-])([A-Za-z0-9_~+/.=-]{12,})/gi,
+      ],
+      literals: ['bearer', 'basic', 'digest'],
+      check: value,
+    },
+    {
+      id: 'secrets/authorization',
+      kind: 'AUTHORIZATION',
+      what: 'the rest of an *Authorization* header',
+      patterns: [
         /(?<![A-Za-z0-9_])(?:proxy-)?authorization["'`]?[ \t]{0,4}[:=][ \t]{0,4}["'`]?((?:bearer |basic |digest |token |apikey )?[^\s"'`,;[]{6,})/gi,
+      ],
+      literals: ['authorization'],
+      check: value,
+    },
+    {
+      id: 'secrets/cookie',
+      kind: 'AUTHORIZATION',
+      what: 'the rest of a *Cookie* or *Set-Cookie* header',
+      patterns: [
         /(?<![A-Za-z0-9_])(?:set-)?cookie["'`]?[ \t]{0,4}:[ \t]{0,4}["'`]?([A-Za-z0-9_.-]{1,64}=[^\r\n"'`]{6,})/gi,
       ],
-      literals: ['bearer', 'basic', 'digest', 'authorization', 'cookie'],
-      check: value,
+      literals: ['cookie'],
     },
     {
       id: 'secrets/url-credentials',
