@@ -32,6 +32,7 @@ import { printable } from './output.ts'
 import { addPrivacy } from './privacy.ts'
 import { addProve } from './prove.ts'
 import { addRecord } from './record.ts'
+import { addRedact } from './redact.ts'
 import { addShow } from './show.ts'
 import { addStatus } from './status.ts'
 import { addStore } from './store-command.ts'
@@ -71,6 +72,7 @@ const COMMANDS: readonly CommandModule[] = [
   addArchive,
   addPrivacy,
   addFingerprint,
+  addRedact,
   addConfig,
   addStatus,
   addStore,

@@ -56,12 +56,12 @@ export interface RedactedText {
   readonly failed?: true
 }
 
-/** What happened in one text of a value. */
-export interface Explanation {
+/** A place in a text of a value that a rule looked at. */
+export interface Finding extends Hit {
   /** Names of members and indexes, from the root, also through JSON in a string. */
   readonly path: readonly string[]
-  /** What is replaced, without overlaps. */
-  readonly hits: readonly Hit[]
+  /** Replaced; or left, because its check refused it, or because no word of its context is near. */
+  readonly outcome: 'replaced' | Miss['why']
 }
 
 export interface Redactor {
@@ -81,8 +81,8 @@ export interface Redactor {
   redactText(text: string): RedactedText | Promise<RedactedText>
   /** Removes what may be kept in no mode at all: card verification codes and track data. */
   removeForbidden(value: Json): Redacted
-  /** What the built-in rules, own patterns and fields do to `value`, and which candidates of a text they leave. */
-  explain(value: Json): { readonly found: readonly Explanation[]; readonly misses: readonly Miss[] }
+  /** What the rules do to `value`, without a recognizer: what they replace, without overlaps, and what they leave. */
+  explain(value: Json): readonly Finding[]
 }
 
 const DEFAULT_TIMEOUT_MS = 1000
@@ -156,14 +156,24 @@ class RuleRedactor implements Redactor {
     return removeForbidden(value)
   }
 
-  explain(value: Json): { found: Explanation[]; misses: Miss[] } {
-    const found: Explanation[] = []
-    const misses: Miss[] = []
+  explain(value: Json): Finding[] {
+    const findings = new Map<string, Finding>()
+    const add = (finding: Finding) => {
+      const { path, rule, start, end, outcome } = finding
+      findings.set(JSON.stringify([path, rule, start, end, outcome]), finding)
+    }
     this.#walker({
-      find: (text, key) => [...this.#scanner.find(text, key, misses), ...this.#own.find(text)],
-      onFound: (one) => found.push(one),
+      find: (text, key, path) => {
+        const misses: Miss[] = []
+        const hits = [...this.#scanner.find(text, key, misses), ...this.#own.find(text)]
+        for (const { why, ...hit } of misses) add({ ...hit, path: [...path], outcome: why })
+        return hits
+      },
+      onFound: ({ path, hits }) => {
+        for (const hit of hits) add({ ...hit, path, outcome: 'replaced' })
+      },
     }).value(value)
-    return { found, misses }
+    return [...findings.values()]
   }
 
   #walk(value: Json, more?: Partial<WalkOptions>): Redacted {

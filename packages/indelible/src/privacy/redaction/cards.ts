@@ -1,6 +1,6 @@
 /** Payment cards: numbers, verification codes, track data. */
 import { luhn } from './checksums.ts'
-import { alone, bare, type Check, hasContext, type Place, type Rule } from './rule.ts'
+import { alone, bare, type Check, hasContext, isCalledOtherwise, type Rule } from './rule.ts'
 
 /** What issuers put in front, with the lengths of their numbers; ISO/IEC 7812 ranges as the networks publish them. */
 const BRANDS: readonly (readonly [prefix: RegExp, least: number, most: number])[] = [
@@ -44,9 +44,6 @@ export const CARD_WORDS = [
   'kaart',
 ]
 
-/** Numbers that are called by another name are cards only if they are called cards as well. */
-const OTHER_NUMBER = /(?:order|invoice|tracking|shipment|parcel)[ _-]{0,2}(?:number|no|nr|id|#)?[ .:=#"']{0,4}$/i
-
 const card: Check = {
   name: 'luhn+iin',
   test: (candidate, place) => {
@@ -57,10 +54,6 @@ const card: Check = {
     if (isOf(BRANDS) && (candidate.length > digits.length || !isCalledOtherwise(place))) return true
     return isOf(WITH_CONTEXT) && hasContext(CARD_WORDS, place)
   },
-}
-
-function isCalledOtherwise({ text, start }: Place): boolean {
-  return OTHER_NUMBER.test(text.slice(Math.max(0, start - 24), start))
 }
 
 const S = '[ .-]{1,2}'

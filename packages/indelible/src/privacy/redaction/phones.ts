@@ -1,5 +1,5 @@
 /** Telephone numbers: E.164, North America, and numbers that only their surroundings give away. */
-import { alone, type Check, type Rule } from './rule.ts'
+import { alone, type Check, isCalledOtherwise, type Rule } from './rule.ts'
 
 /** Country calling codes in use (ITU-T E.164, list of assigned codes), each as a prefix. */
 const CALLING_CODES = new Set(
@@ -69,6 +69,12 @@ function longestNumber(candidate: string, most: number, passes: (text: string) =
   }
   for (const end of ends.reverse()) if (passes(candidate.slice(0, end))) return end
   return false
+}
+
+/** Numbers without any separator are less sure. */
+export const notAnOrder: Check = {
+  name: 'not-an-order',
+  test: (candidate, place) => /[^0-9]/.test(candidate) || !isCalledOtherwise(place),
 }
 
 const EXTENSION = '(?:[ ,]{0,2}(?:x|ext\\.?|extension)[ .:]{0,2}[0-9]{1,6})?'

@@ -116,6 +116,14 @@ export function contextLiterals(words: readonly string[]): string[] {
   return words.map((word) => word.split(' ').reduce((a, b) => (b.length > a.length ? b : a)))
 }
 
+/** Numbers that are called by another name are what else they look like only if they are called that as well. */
+const OTHER_NUMBER = /(?:order|invoice|tracking|shipment|parcel)[ _-]{0,2}(?:number|no|nr|id|#)?[ .:=#"']{0,4}$/i
+
+/** Whether the number at a place is said to be that of an order and the like. */
+export function isCalledOtherwise({ text, start }: Place): boolean {
+  return OTHER_NUMBER.test(text.slice(Math.max(0, start - 24), start))
+}
+
 /** Letters and digits alone, in capitals. */
 export function bare(candidate: string): string {
   return candidate.replace(/[^A-Za-z0-9]/g, '').toUpperCase()

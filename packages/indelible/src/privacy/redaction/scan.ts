@@ -30,6 +30,9 @@ const MARGIN = 24
 /** At the edge of what is looked at, a pattern cannot tell whether a word goes on; no match lies there rightfully. */
 const EDGE = 4
 
+/** A candidate that is longer and is refused is left whole, so that no text is read over and over. */
+export const LONGEST_RETRY = 256
+
 /** Rules made ready to run; compiled when first used. */
 export class Scanner {
   readonly #rules: readonly Rule[]
@@ -147,8 +150,9 @@ function runPattern(
           : null
     if (why === null) hits.push(hit)
     else misses?.push({ ...hit, why })
-    // What was refused may hold something else from its second character on; patterns are bounded where this can happen.
-    pattern.lastIndex = why === null ? Math.max(end, match.index + 1) : match.index + 1
+    // What was refused may hold something else from its second character on.
+    if (why === null) pattern.lastIndex = Math.max(end, match.index + 1)
+    else pattern.lastIndex = whole.length > LONGEST_RETRY ? matchEnd : match.index + 1
   }
 }
 

@@ -15,7 +15,7 @@ export interface Found {
 
 export interface WalkOptions {
   /** Everything that is found in one text; overlaps are merged here. */
-  readonly find: (text: string, key: string) => readonly Hit[]
+  readonly find: (text: string, key: string, path: readonly string[]) => readonly Hit[]
   readonly fields?: FieldRules | undefined
   /** Redacts what a field rule keeps: what nobody may keep goes all the same. */
   readonly kept?: ((value: Json, counts: Counts) => Json) | undefined
@@ -32,6 +32,7 @@ const MAX_TEXT_LEVELS = 6
 const MAX_TEXT_DEPTH = 100
 const PLACEHOLDER = /^\[[A-Z][A-Z0-9_]*\]$/
 const LONGEST_NUMBER = 21
+const JSON_LINE = /^\{.*\}\r?$/
 
 /** One pass over one value. */
 export class Walk {
@@ -56,13 +57,20 @@ export class Walk {
       : this.#raw(value as Json, source)
   }
 
-  /** A text, which may be JSON. */
+  /** A text, which may be JSON, or lines of it. */
   text(text: string): string {
-    return this.#jsonText(text) ?? this.#plainText(text, this.#key())
+    return this.#jsonText(text) ?? this.#jsonLines(text) ?? this.#plainText(text, this.#key())
+  }
+
+  #jsonLines(text: string): string | null {
+    if (text.charCodeAt(0) !== 0x7b || this.#textLevel >= MAX_TEXT_LEVELS) return null
+    const lines = text.split('\n')
+    if (lines.length < 2 || lines.some((line) => line !== '' && !JSON_LINE.test(line))) return null
+    return lines.map((line) => this.#jsonText(line) ?? this.#plainText(line, this.#key())).join('\n')
   }
 
   #plainText(text: string, key: string): string {
-    const hits = merge(this.#options.find(text, key))
+    const hits = merge(this.#options.find(text, key, this.#path))
     if (hits.length === 0) return text
     this.#found(hits)
     return replace(text, hits)

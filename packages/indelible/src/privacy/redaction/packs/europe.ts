@@ -13,6 +13,7 @@ import {
   rijksregister,
   steuerId,
 } from '../checksums.ts'
+import { notAnOrder } from '../phones.ts'
 import { alone, bare, type Check, type Pack, type Rule } from '../rule.ts'
 
 const checked = (name: string, test: (text: string) => boolean): Check => ({
@@ -64,6 +65,7 @@ export const UK: Pack = {
       ],
       digits: 10,
       alone: true,
+      check: notAnOrder,
     },
     {
       id: 'uk/sort-code',

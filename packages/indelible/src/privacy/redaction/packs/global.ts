@@ -2,7 +2,7 @@
 import { CARD_RULE } from '../cards.ts'
 import { iban, ibanLength, luhn, vin } from '../checksums.ts'
 import { E164_RULE, PHONE_RULE } from '../phones.ts'
-import { alone, bare, type Check, hasContext, type Pack } from '../rule.ts'
+import { alone, bare, type Check, hasContext, type Pack, type Place } from '../rule.ts'
 
 /** Printed in groups, an IBAN may be followed by words that look like one more group. */
 const ibanCheck: Check = {
@@ -81,6 +81,13 @@ const ipv6: Check = {
 }
 
 const LETTERS = 'A-Za-z\\u00c0-\\u024f\\u0370-\\u052f'
+/** Whether what stands before the @ is the end of a password in a URL. */
+function isPassword({ text, start }: Place): boolean {
+  const before = text.slice(Math.max(0, start - 256), start)
+  const scheme = before.lastIndexOf('://')
+  return scheme >= 0 && /^[^\s/@]*:[^\s/@]*$/.test(before.slice(scheme + 3))
+}
+
 const NOT_MAIL = /^git@|@[0-9]x\.|\.(?:png|jpe?g|gif|svg|webp|css|js|ts|json|md)$/i
 
 const NUMBER_OF_BYTE = '(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})'
@@ -102,7 +109,7 @@ export const GLOBAL: Pack = {
         ),
       ],
       literals: ['@'],
-      check: { name: 'mail-domain', test: (candidate) => !NOT_MAIL.test(candidate) },
+      check: { name: 'mail', test: (candidate, place) => !NOT_MAIL.test(candidate) && !isPassword(place) },
     },
     CARD_RULE,
     {

@@ -70,7 +70,7 @@ export const HIPAA: Pack = {
       kind: 'MEDICAL_RECORD_NUMBER',
       what: 'record, chart and patient numbers, where they are called so',
       patterns: [
-        /(?<![A-Za-z])(?:mrn|medical[ _-]?record(?:[ _-]?(?:number|no|nr|num|id))?|chart[ _-]?(?:number|no|id)|patient[ _-]?(?:number|no|id))["'`]?[ \t]{0,3}(?:is|[:=#.-]){0,2}[ \t]{0,3}["'`#]{0,2}((?=[A-Z-]{0,6}[0-9])[A-Z0-9][A-Z0-9-]{3,19})(?![A-Za-z0-9])/gi,
+        /(?<![A-Za-z0-9])(?:mrn|medical[ _-]?record(?:[ _-]?(?:number|no|nr|num|id))?|chart[ _-]?(?:number|no|id)|patient[ _-]?(?:number|no|id))(?:["'`]?[ \t]{0,3}(?:is|[:=#.-])[:=#.-]?[ \t]{0,3}["'`#]{0,2}|[ \t]{1,3}#?|(?=[0-9]{4}))((?=[A-Z-]{0,6}[0-9])[A-Z0-9][A-Z0-9-]{3,19})(?![A-Za-z0-9])/gi,
       ],
       literals: ['mrn', 'medical', 'chart', 'patient'],
     },
@@ -79,7 +79,7 @@ export const HIPAA: Pack = {
       kind: 'HEALTH_PLAN_ID',
       what: 'member, subscriber, policy and group numbers of health plans, where they are called so',
       patterns: [
-        /(?<![A-Za-z])(?:member|subscriber|policy|beneficiary|health[ _-]?plan|insurance)[ _-]?(?:number|no|nr|id|#)["'`]?[ \t]{0,3}(?:is|[:=#.-]){0,2}[ \t]{0,3}["'`#]{0,2}((?=[A-Z-]{0,6}[0-9])[A-Z0-9][A-Z0-9-]{4,19})(?![A-Za-z0-9])/gi,
+        /(?<![A-Za-z0-9])(?:member|subscriber|policy|beneficiary|health[ _-]?plan|insurance)[ _-]?(?:number|no|nr|id|#)(?:["'`]?[ \t]{0,3}(?:is|[:=#.-])[:=#.-]?[ \t]{0,3}["'`#]{0,2}|[ \t]{1,3}#?|(?=[0-9]{4}))((?=[A-Z-]{0,6}[0-9])[A-Z0-9][A-Z0-9-]{4,19})(?![A-Za-z0-9])/gi,
       ],
       literals: ['member', 'subscriber', 'policy', 'beneficiary', 'plan', 'insurance'],
     },
@@ -106,7 +106,7 @@ export const HIPAA: Pack = {
       kind: 'DEVICE_ID',
       what: 'serial numbers of devices, where they are called so',
       patterns: [
-        /(?<![A-Za-z])(?:serial|device)[ _-]?(?:number|no|nr|id|#)["'`]?[ \t]{0,3}(?:is|[:=#.-]){0,2}[ \t]{0,3}["'`#]{0,2}((?=[A-Z-]{0,8}[0-9])[A-Z0-9][A-Z0-9-]{4,29})(?![A-Za-z0-9])/gi,
+        /(?<![A-Za-z0-9])(?:serial|device)[ _-]?(?:number|no|nr|id|#)(?:["'`]?[ \t]{0,3}(?:is|[:=#.-])[:=#.-]?[ \t]{0,3}["'`#]{0,2}|[ \t]{1,3}#?|(?=[0-9]{4}))((?=[A-Z-]{0,8}[0-9])[A-Z0-9][A-Z0-9-]{4,29})(?![A-Za-z0-9])/gi,
       ],
       literals: ['serial', 'device'],
     },

@@ -1,6 +1,6 @@
 /** `au`, `in`, `br`, `sg`: numbers that persons and firms there are known by. */
 import { aadhaar, abn, cnpj, cpf, medicare, nric, tfn } from '../checksums.ts'
-import { PHONE_WORDS } from '../phones.ts'
+import { notAnOrder, PHONE_WORDS } from '../phones.ts'
 import { alone, bare, type Check, type Pack } from '../rule.ts'
 
 const checked = (name: string, test: (text: string) => boolean): Check => ({
@@ -63,6 +63,7 @@ export const AU: Pack = {
       ],
       digits: 10,
       alone: true,
+      check: notAnOrder,
     },
   ],
 }
@@ -76,7 +77,7 @@ export const IN: Pack = {
       id: 'in/aadhaar',
       kind: 'IN_AADHAAR',
       what: 'Aadhaar numbers as 4-4-4 by Verhoeff',
-      patterns: [alone('[2-9][0-9]{3}(?: [0-9]{4} |-[0-9]{4}-)[0-9]{4}')],
+      patterns: [alone('(?<![A-Za-z0-9]-)[2-9][0-9]{3}(?: [0-9]{4} |-[0-9]{4}-)[0-9]{4}(?!-[A-Za-z0-9])')],
       digits: 12,
       alone: true,
       check: checked('verhoeff', aadhaar),

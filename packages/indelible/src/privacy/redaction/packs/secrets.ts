@@ -25,12 +25,14 @@ export function entropy(text: string): number {
 const NO_SECRET =
   /^(?:\[.*|<.*|\$\{?.*|%.*|\*+|x+|\.+|_+|-+|null|none|nil|undefined|true|false|yes|no|empty|redacted|required|optional|string|str|text|password|secret|token|bearer|basic|changed|reset|invalid|incorrect|wrong|expired|missing|protected|field|is|was|the|and|or|for|must|should|cannot|not|has|your|my|to|in|of|number|hash|hashed|input|form|manager|policy|length)[,.;:!?)]*$/i
 
-const value: Check = { name: 'not-a-placeholder', test: (candidate) => !NO_SECRET.test(candidate) }
+const isPlaceholder = (candidate: string) => candidate.length <= 64 && NO_SECRET.test(candidate)
+
+const value: Check = { name: 'not-a-placeholder', test: (candidate) => !isPlaceholder(candidate) }
 
 const hasEntropy: Check = {
   name: 'entropy',
   test: (candidate) => {
-    if (NO_SECRET.test(candidate) || candidate.length < 12) return false
+    if (isPlaceholder(candidate) || candidate.length < 12) return false
     const kinds = [/[a-z]/, /[A-Z]/, /[0-9]/].filter((kind) => kind.test(candidate)).length
     return kinds >= 2 && entropy(candidate) >= 3
   },
@@ -39,7 +41,7 @@ const hasEntropy: Check = {
 /** A password in prose, as in *my password is hunter2*: not a plain word. */
 const spoken: Check = {
   name: 'not-a-word',
-  test: (candidate) => !NO_SECRET.test(candidate) && /[^A-Za-z'.,;!?-]/.test(candidate),
+  test: (candidate) => !isPlaceholder(candidate) && /[^A-Za-z'.,;!?-]/.test(candidate),
 }
 
 const Q = '["\'`]'
@@ -54,7 +56,7 @@ export const SECRETS: Pack = {
       kind: 'PRIVATE_KEY',
       what: 'private keys in PEM, whole or cut off',
       patterns: [
-        /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[^-]*(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?/g,
+        /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:[^-]*-(?!----)){0,24}[^-]*(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?/g,
         /(?:AGE-SECRET-KEY-1[0-9A-Z]{58}|PuTTY-User-Key-File-[0-9][^\r\n]*)/g,
       ],
       literals: ['-----begin', 'age-secret-key-1', 'putty-user-key-file-'],
@@ -230,10 +232,8 @@ export const SECRETS: Pack = {
       id: 'secrets/connection-string',
       kind: 'CONNECTION_SECRET',
       what: 'keys in connection strings of databases, queues and storage',
-      patterns: [
-        /(?<![A-Za-z])(?:accountkey|sharedaccesskey|sharedaccesssignature|pwd|password|sig)[ ]?=[ ]?([^\s;&"'`[]{4,})/gi,
-      ],
-      literals: ['accountkey', 'sharedaccess', 'pwd', 'password', 'sig'],
+      patterns: [/(?<![A-Za-z])(?:accountkey|sharedaccesskey|sharedaccesssignature|sig)[ ]?=[ ]?([^\s;&"'`[]{4,})/gi],
+      literals: ['accountkey', 'sharedaccess', 'sig'],
       check: value,
     },
     {
