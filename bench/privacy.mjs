@@ -21,10 +21,15 @@ const french = fill('Le vol est confirmé : départ à 6 h 38, arrivée à 9 h 1
 const record = {
   run: '550e8400-e29b-41d4-a716-446655440000',
   time: '2026-11-21T06:38:44.123Z',
-  items: Array.from({ length: 6 }, (_, i) => ({ flight: `HAT00${i}`, seats: 12 + i, price: 154.5, status: 'available' })),
+  items: Array.from({ length: 6 }, (_, i) => ({
+    flight: `HAT00${i}`,
+    seats: 12 + i,
+    price: 154.5,
+    status: 'available',
+  })),
   text: prose.slice(0, 560),
 }
-const hits = [' mail jane.doe@example.com', ' card 4111 1111 1111 1111', ' call (602) 272-9781 today']
+const hits = [' mail jane.doe@example.com, ', ' card 4111 1111 1111 1111. ', ' call (602) 272-9781 ']
 const third = Math.floor((LENGTH - hits.join('').length) / 3)
 const dirty = hits.map((hit, i) => prose.slice(i * third, (i + 1) * third) + hit).join('')
 
@@ -32,16 +37,22 @@ function fill(text) {
   return text.repeat(Math.ceil(LENGTH / text.length)).slice(0, LENGTH)
 }
 
-/** Calls of `work` per second: the best of some rounds, since others share the machine. */
+/** Calls of `work` per second of processor time, since others share the machine: the best of some rounds. */
 function rateOf(work) {
   const until = performance.now() + ROUND_MS
   while (performance.now() < until) work()
   let best = 0
   for (let round = 0; round < ROUNDS; round++) {
-    const start = performance.now()
+    const start = process.cpuUsage()
     let calls = 0
-    while (performance.now() - start < ROUND_MS) for (let i = 0; i < 50; i++, calls++) work()
-    best = Math.max(best, (calls * 1000) / (performance.now() - start))
+    let seconds = 0
+    while (seconds < ROUND_MS / 1000) {
+      work()
+      if (++calls % 16 !== 0 && calls > 16) continue
+      const { user, system } = process.cpuUsage(start)
+      seconds = (user + system) / 1e6
+    }
+    best = Math.max(best, calls / seconds)
   }
   return best
 }
@@ -56,7 +67,8 @@ export async function run() {
   const redactor = createRedactor({ packs: PACKS })
   const own = createRedactor({ packs: PACKS, patterns: [{ kind: 'EMPLOYEE', pattern: 'EMP-[0-9]{6}' }] })
   if (JSON.stringify(redactor.redact(prose).counts) !== '{}') throw new Error('the clean text is not clean')
-  if (Object.values(redactor.redact(dirty).counts).join() !== '1,1,1') throw new Error('the other text has not three hits')
+  if (Object.values(redactor.redact(dirty).counts).join() !== '1,1,1')
+    throw new Error('the other text has not three hits')
   const read = rateOf(() => readOnce(prose))
   const clean = rateOf(() => redactor.redact(prose))
   const rows = [
@@ -70,9 +82,30 @@ export async function run() {
   const long = (text) => text.repeat(1024)
   const perKb = (text) => 1024 * rateOf(() => redactor.redact(long(text)))
   table([
-    ...rows.map(({ what, rate, target }) => ({ what, found: rate, unit: 'texts/s', limit: read, ratio: rate / read, target })),
-    { what: 'clean, 1 MiB in one text', found: perKb(prose), unit: 'KB/s', limit: clean, ratio: perKb(prose) / clean, target: 'linear: about 1' },
-    { what: 'three hits per KB, 1 MiB', found: perKb(dirty), unit: 'KB/s', limit: rows[1].rate, ratio: perKb(dirty) / rows[1].rate, target: 'linear: about 1' },
+    ...rows.map(({ what, rate, target }) => ({
+      what,
+      found: rate,
+      unit: 'texts/s',
+      limit: read,
+      ratio: rate / read,
+      target,
+    })),
+    {
+      what: 'clean, 1 MiB in one text',
+      found: perKb(prose),
+      unit: 'KB/s',
+      limit: clean,
+      ratio: perKb(prose) / clean,
+      target: 'linear: about 1',
+    },
+    {
+      what: 'three hits per KB, 1 MiB',
+      found: perKb(dirty),
+      unit: 'KB/s',
+      limit: rows[1].rate,
+      ratio: perKb(dirty) / rows[1].rate,
+      target: 'linear: about 1',
+    },
   ])
   console.log('\nlimit: a loop that reads each character of the text once; for 1 MiB, the rate of 1 KB texts')
 }

@@ -1,5 +1,6 @@
 /** `indelible redact`: what redaction does to a text, and how well it does on labelled ones. Writes nothing to a log. */
 import type { Command } from 'commander'
+import type { Config } from '../config/config.ts'
 import type { Finding, RedactionOptions } from '../privacy/redactor.ts'
 import { type Context, examples } from './context.ts'
 import { UsageError } from './exit.ts'
@@ -60,11 +61,11 @@ async function redactionOptions({ packs }: RedactOptions, context: Context): Pro
   const { loadConfig } = await import('../config/config.ts')
   const home = resolveHome(context.home)
   const hasHome = context.home !== undefined || existsSync(join(home, 'config.json'))
-  const configured: RedactionOptions = hasHome ? redactionOf(loadConfig(home).privacy as object) : {}
+  const configured: RedactionOptions = hasHome ? redactionOf(loadConfig(home)) : {}
   return packs === undefined ? configured : { ...configured, packs: await packNames(packs) }
 }
 
-function redactionOf({ packs = [], patterns = [], fields = {} }: RedactionOptions): RedactionOptions {
+function redactionOf({ privacy: { packs, patterns, fields } }: Config): RedactionOptions {
   return { packs, patterns, fields }
 }
 

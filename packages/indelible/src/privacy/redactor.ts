@@ -81,7 +81,7 @@ export interface Redactor {
   redactText(text: string): RedactedText | Promise<RedactedText>
   /** Removes what may be kept in no mode at all: card verification codes and track data. */
   removeForbidden(value: Json): Redacted
-  /** What the rules do to `value`, without a recognizer: what they replace, without overlaps, and what they leave. */
+  /** What the rules do to `value`, without a recognizer: what they replace, without overlaps, and what they leave, by place. */
   explain(value: Json): readonly Finding[]
 }
 
@@ -173,7 +173,7 @@ class RuleRedactor implements Redactor {
         for (const hit of hits) add({ ...hit, path, outcome: 'replaced' })
       },
     }).value(value)
-    return [...findings.values()]
+    return sortFindings([...findings.values()])
   }
 
   #walk(value: Json, more?: Partial<WalkOptions>): Redacted {
@@ -211,6 +211,24 @@ class RuleRedactor implements Redactor {
       return { value: null, counts: {}, failed: true }
     }
   }
+}
+
+/** By place; without candidates that were left for a longer one. */
+function sortFindings(findings: readonly Finding[]): Finding[] {
+  const byPath = new Map<string, Finding[]>()
+  for (const finding of findings) {
+    const path = JSON.stringify(finding.path)
+    byPath.set(path, [...(byPath.get(path) ?? []), finding])
+  }
+  return [...byPath.values()].flatMap((here) => {
+    const replaced = here.filter(({ outcome }) => outcome === 'replaced').sort((a, b) => a.start - b.start)
+    const left = here.filter((one) => {
+      // Replacements do not overlap: the last that begins before is the one that may hold it.
+      const holder = replaced.findLast(({ start }) => start <= one.start)
+      return one.outcome !== 'replaced' && !(holder && one.end <= holder.end)
+    })
+    return [...replaced, ...left].sort((a, b) => a.start - b.start || b.end - a.end)
+  })
 }
 
 function finish(value: Json, walk: Walk): Redacted {
