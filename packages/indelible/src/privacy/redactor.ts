@@ -111,6 +111,7 @@ class RuleRedactor implements Redactor {
   readonly #fields: FieldRules
   readonly #recognizer: Recognizer | undefined
   readonly #timeoutMs: number
+  readonly #cleanNames = new Set<string>()
 
   constructor({ packs = [], patterns = [], fields = {}, recognizer, recognizerTimeoutMs }: RedactionOptions) {
     const chosen = choosePacks(packs)
@@ -139,7 +140,8 @@ class RuleRedactor implements Redactor {
   }
 
   redact(value: Json): Redacted | Promise<Redacted> {
-    return this.#recognizer ? this.#redactLate(value, this.#recognizer) : this.#walk(value)
+    if (this.#recognizer) return this.#redactLate(value, this.#recognizer)
+    return this.#walk(value, { cleanNames: this.#cleanNames })
   }
 
   redactText(text: string): RedactedText | Promise<RedactedText> {

@@ -93,7 +93,7 @@ export const FORBIDDEN_RULES: readonly Rule[] = [
     id: 'forbidden/track-2',
     kind: 'TRACK_DATA',
     what: 'the same, track 2, and its equivalent on chips',
-    patterns: [/(?<![0-9]);?[0-9]{12,19}[=D][0-9]{7,32}\??(?![0-9])/g],
+    patterns: [/(?<=((?<![0-9]);?[0-9]{12,19}))[=D][0-9]{7,32}\??(?![0-9])/g],
     shape: 'digits',
     check: luhnOfFirst,
   },
@@ -107,7 +107,3 @@ export const FORBIDDEN_RULES: readonly Rule[] = [
     literals: ['cvv', 'cvc', 'csc', 'cvn', 'cav', 'security', 'verification', 'cid'],
   },
 ]
-
-/** Names of members that hold nothing but a verification code. */
-export const CVV_KEY =
-  /^(?:card)?(?:cvv2?|cvc2?|csc|cvn2?|cav2?|cid|securitycode|verificationcode|verificationvalue|cardsecuritycode)$/

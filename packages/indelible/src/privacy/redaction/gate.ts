@@ -59,6 +59,7 @@ export class Gate {
   readonly #needs: Uint16Array
   #scan = 0
   #shapes = 0
+  #hasMet = false
   #mostDigits = 0
 
   constructor(rules: readonly Rule[], isFoldable: (text: string, at: number) => boolean) {
@@ -96,11 +97,17 @@ export class Gate {
   scan(text: string, key: string, isFolded = false): void {
     this.#scan++
     this.#shapes = 0
+    this.#hasMet = false
     this.#mostDigits = 0
     this.needsFold = false
     this.numbers.length = 0
     if (key !== '') this.#meet(key)
     this.#read(text, isFolded)
+  }
+
+  /** Whether no rule can match what was scanned last. */
+  get isShut(): boolean {
+    return !this.#hasMet && this.#shapes === 0 && this.#mostDigits === 0
   }
 
   /** Whether rule `i` may match what was scanned last. */
@@ -131,6 +138,7 @@ export class Gate {
     const at = state - this.#lastPlain - 1
     if (this.#ended[at] === this.#scan) return
     this.#ended[at] = this.#scan
+    this.#hasMet = true
     const ends = this.#ends[at]!
     for (let i = 0; i < ends.length; i++) this.#met[ends[i]!] = this.#scan
   }

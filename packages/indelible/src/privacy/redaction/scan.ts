@@ -90,6 +90,7 @@ export class Scanner {
 
   #run(text: string, key: string, gate: Gate, misses: Miss[] | undefined): Hit[] {
     const hits: Hit[] = []
+    if (gate.isShut) return hits
     for (const compiled of this.#compiled) {
       if (!gate.isOpen(compiled.index)) continue
       const { rule, patterns } = compiled

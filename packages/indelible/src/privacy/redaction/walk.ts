@@ -1,9 +1,8 @@
 /** Redacts every text in a carried value: strings, keys, numbers that are identifiers, JSON within strings, bytes that are text. */
 import { fromBase64Url, fromUtf8, toBase64Url, utf8 } from '../../bytes.ts'
 import type { Json } from '../../record/jcs.ts'
-import { CVV_KEY } from './cards.ts'
 import type { FieldRules } from './fields.ts'
-import { plainKey, secretKind } from './packs/secret-keys.ts'
+import { isCvv, secretKind } from './packs/secret-keys.ts'
 import { type Hit, merge, replace } from './scan.ts'
 
 /** Where a text stands, and what was found in it. */
@@ -21,6 +20,8 @@ export interface WalkOptions {
   readonly kept?: ((value: Json, counts: Counts) => Json) | undefined
   /** Whether members go by their names alone, such as `password`. */
   readonly secrets: boolean
+  /** Remembers names of members in which nothing was found. */
+  readonly cleanNames?: Set<string> | undefined
   readonly onFound?: ((found: Found) => void) | undefined
 }
 
@@ -32,6 +33,7 @@ const MAX_TEXT_LEVELS = 6
 const MAX_TEXT_DEPTH = 100
 const PLACEHOLDER = /^\[[A-Z][A-Z0-9_]*\]$/
 const LONGEST_NUMBER = 21
+const MOST_NAMES = 4096
 const JSON_LINE = /^\{.*\}\r?$/
 
 /** One pass over one value. */
@@ -149,7 +151,8 @@ export class Walk {
     const action = this.#action()
     let read: Json | undefined
     if (action !== undefined) read = this.#act(value, action)
-    else if (CVV_KEY.test(plainKey(key)) && /^[0-9]{3,4}$/.test(String(value))) read = this.#whole(String(value), 'CVV')
+    else if ((typeof value === 'string' || typeof value === 'number') && isCvv(key, value))
+      read = this.#whole(`${value}`, 'CVV')
     else read = this.value(value, this.#options.secrets ? secretKind(key, value) : undefined)
     this.#path.pop()
     return read
@@ -172,8 +175,13 @@ export class Walk {
 
   /** A key as it is kept: redacted, and apart from its neighbours. */
   #freeName(out: object, value: object, key: string): string {
+    const { cleanNames } = this.#options
+    if (cleanNames?.has(key)) return key
     const read = this.#plainText(key, '')
-    if (read === key) return key
+    if (read === key) {
+      if (cleanNames && cleanNames.size < MOST_NAMES && key.length <= 64) cleanNames.add(key)
+      return key
+    }
     let name = read
     for (let n = 2; Object.hasOwn(out, name) || Object.hasOwn(value, name); n++) name = `${read}#${n}`
     return name

@@ -107,7 +107,16 @@ function national(
   near: readonly string[],
   check: Check,
 ): Rule {
-  return { id: `eu/${name}`, kind, what, patterns: sources.map((source) => alone(source, 'i')), digits: 9, near, check }
+  return {
+    id: `eu/${name}`,
+    kind,
+    what,
+    patterns: sources.map((source) => alone(source, 'i')),
+    digits: 9,
+    alone: true,
+    near,
+    check,
+  }
 }
 
 const BIRTH_NUMBER = '(?:[0-9]{2})?[0-9]{6}[-+][0-9]{4}'
@@ -122,7 +131,7 @@ export const EU: Pack = {
       'DE_TAX_ID',
       'German tax identification numbers, by mod 11,10 and their repeated digit, near *steuer*, *idnr*, *tin* or *tax id*',
       ['[0-9]{11}', '[0-9]{2} [0-9]{3} [0-9]{3} [0-9]{3}'],
-      ['steuer', 'idnr', 'id nr', 'tin', 'tax id'],
+      ['steuer', 'idnr', 'tin', 'tax id'],
       checked('mod-11-10', steuerId),
     ),
     {

@@ -179,7 +179,7 @@ export const GLOBAL: Pack = {
       id: 'global/passport',
       kind: 'PASSPORT',
       what: 'passport numbers, near *passport*',
-      patterns: [/(?<=passport[^0-9\r\n]{0,24}[^A-Za-z0-9])(?=[A-Z]{0,2}[0-9])[A-Z0-9]{6,9}(?![A-Za-z0-9])/gi],
+      patterns: [/passport[^0-9\r\n]{0,24}[^A-Za-z0-9]((?=[A-Z]{0,2}[0-9])[A-Z0-9]{6,9})(?![A-Za-z0-9])/gi],
       literals: ['passport'],
     },
     PHONE_RULE,

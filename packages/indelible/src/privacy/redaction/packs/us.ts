@@ -104,9 +104,9 @@ export const US: Pack = {
       kind: 'DRIVER_LICENSE',
       what: 'driver licence numbers, where they are called so',
       patterns: [
-        /(?<=driv(?:er|ing)['’]?s?['’]? (?:license|licence|lic)[^0-9\r\n]{0,24}[^A-Za-z0-9])(?=[A-Z]{0,3}[0-9])[A-Z0-9]{5,14}(?![A-Za-z0-9])/gi,
+        /(?<![A-Za-z])driv(?:er|ing)['’]?s?['’]? (?:license|licence|lic)[^0-9\r\n]{0,24}[^A-Za-z0-9]((?=[A-Z]{0,3}[0-9])[A-Z0-9]{5,14})(?![A-Za-z0-9])/gi,
       ],
-      literals: ['license', 'licence', 'lic'],
+      literals: ['driver', 'driving'],
     },
     NANP_RULE,
     NANP_BARE_RULE,
