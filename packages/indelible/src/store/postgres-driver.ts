@@ -102,6 +102,7 @@ export class Connection {
   readonly #driver: Driver
   readonly #config: ClientConfig
   #client: Client | null = null
+  #last: Promise<unknown> = Promise.resolve()
 
   constructor(driver: Driver, config: ClientConfig) {
     this.#driver = driver
@@ -125,25 +126,32 @@ export class Connection {
   }
 
   /** Statements without values, at once; the rows of the last. */
-  async script(text: string): Promise<Row[]> {
-    const client = await this.open()
-    const results = (await client.query({ text, types: TYPES })) as unknown as { rows: Row[] } | { rows: Row[] }[]
-    return Array.isArray(results) ? results.at(-1)!.rows : results.rows
+  script(text: string): Promise<Row[]> {
+    return this.#inTurn(async (client) => {
+      const results = (await client.query({ text, types: TYPES })) as unknown as { rows: Row[] } | { rows: Row[] }[]
+      return Array.isArray(results) ? results.at(-1)!.rows : results.rows
+    })
   }
 
-  readonly query: Query = async (text, values = []) => {
-    const client = await this.open()
-    return (await client.query({ text, values: values as unknown[], types: TYPES })).rows
-  }
+  readonly query: Query = (text, values = []) =>
+    this.#inTurn(async (client) => (await client.query({ text, values: values as unknown[], types: TYPES })).rows)
 
   /** Runs a COPY … FROM STDIN with the given data. */
-  async copy(text: string, data: readonly Uint8Array[]): Promise<void> {
-    const client = await this.open()
-    const stream = client.query(this.#driver.copyFrom(text) as never) as unknown as NodeJS.WritableStream
-    const done = finished(stream)
-    for (const chunk of data) stream.write(chunk)
-    stream.end()
-    await done
+  copy(text: string, data: readonly Uint8Array[]): Promise<void> {
+    return this.#inTurn(async (client) => {
+      const stream = client.query(this.#driver.copyFrom(text) as never) as unknown as NodeJS.WritableStream
+      const done = finished(stream)
+      for (const chunk of data) stream.write(chunk)
+      stream.end()
+      await done
+    })
+  }
+
+  /** A connection does one thing at a time. */
+  #inTurn<T>(work: (client: Client) => Promise<T>): Promise<T> {
+    const run = this.#last.then(async () => work(await this.open()))
+    this.#last = run.catch(() => {})
+    return run
   }
 
   /** Hears notices of a channel until the connection is lost. */

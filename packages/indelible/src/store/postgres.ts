@@ -107,6 +107,8 @@ class PostgresStore implements LogStore {
   #closed = false
   /** Whether a commit may still be under way on a connection that was lost. */
   #isUncertain = false
+  /** The connection under whose lock a batch is being sealed. */
+  #sealing: Connection | null = null
 
   constructor({ place, target, writer, readers, notices }: Parts) {
     this.#place = place
@@ -127,7 +129,10 @@ class PostgresStore implements LogStore {
         if ((await this.#fateOf(connection, sealed, head)) === 'committed') return false
       } else {
         const known = ids.length === 0 ? new Map<string, StoredId>() : await this.#findIds(connection.query, ids)
-        const batch = await callSeal(seal, { head, known, nowMs: Number(row.now_ms) })
+        this.#sealing = connection
+        const batch = await callSeal(seal, { head, known, nowMs: Number(row.now_ms) }).finally(() => {
+          this.#sealing = null
+        })
         if (batch === null) return false
         const size = head?.size ?? 0
         if (batch.from !== size) throw conflict(`batch starts at ${batch.from}, log has ${size} entries`)
@@ -469,7 +474,8 @@ class PostgresStore implements LogStore {
 
   #read(text: string, values: readonly unknown[]): Promise<Row[]> {
     if (this.#closed) return Promise.reject(new IndelibleError('ERR_CLOSED', 'store is closed'))
-    return this.#readers.query(text, values)
+    // What seal reads, it reads on the connection that has the lock: a pooler may have given all others to those who wait for it.
+    return this.#sealing ? this.#sealing.query(text, values) : this.#readers.query(text, values)
   }
 }
 

@@ -26,11 +26,19 @@ export async function sharedServer(): Promise<string> {
     for (let attempt = 0; attempt < 600 && !existsSync(file); attempt++) await sleep(50)
     return readFileSync(file, 'utf8')
   }
-  const [[, bin]] = [...localBinaries()].sort(([a], [b]) => a - b) as [[number, string]]
+  const bin = binaries('oldest')
   const server = await TestServer.start(bin, { settings: ['wal_recycle=off'] })
   server.leave()
   writeFileSync(join(folder, 'server.json'), JSON.stringify({ pid: server.pid, folder: server.folder }))
   writeFileSync(`${file}.new`, server.url())
   renameSync(`${file}.new`, file)
   return server.url()
+}
+
+/** Of the version that `INDELIBLE_TEST_POSTGRES_VERSION` names, else of the oldest or newest that is here. */
+export function binaries(which: 'oldest' | 'newest'): string {
+  const found = [...localBinaries()].sort(([a], [b]) => a - b)
+  const wanted = Number(process.env.INDELIBLE_TEST_POSTGRES_VERSION)
+  const [, bin] = found.find(([version]) => version === wanted) ?? (which === 'oldest' ? found[0]! : found.at(-1)!)
+  return bin
 }
