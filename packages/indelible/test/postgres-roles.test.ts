@@ -60,7 +60,10 @@ describe.skipIf(noServer)(`roles in Postgres${noServer ? `: ${noServer}` : ''}`,
     expect(tables.length).toBeGreaterThan(TABLES.length + INDEX.length + 6)
     for (const table of tables) {
       const column = (
-        await sql(server, `SELECT attname FROM pg_attribute WHERE attrelid = '${table}'::regclass AND attnum > 0 AND attidentity = '' LIMIT 1`)
+        await sql(
+          server,
+          `SELECT attname FROM pg_attribute WHERE attrelid = '${table}'::regclass AND attnum > 0 AND attidentity = '' LIMIT 1`,
+        )
       )[0]!
       for (const text of [
         `UPDATE ${table} SET ${column.attname} = ${column.attname}`,
