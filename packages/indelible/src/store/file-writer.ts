@@ -2,7 +2,7 @@
  * Writing to a log of files. Every file but the head is only ever written behind what the head says counts; the head comes
  * last, once the rest is on the disk. So a crash leaves a tail that nobody was promised, and the next writer cuts it off.
  */
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { IndelibleError } from '../errors.ts'
 import { syncDirectory } from '../keys/files.ts'
@@ -70,6 +70,8 @@ export class FileWriter {
     await this.settleHead(view)
     await log.ensureIndex()
     log.table = log.table?.refresh(false) ?? null
+    // Somebody may have thought that what is derived can be deleted, and be right.
+    if (log.openOffsets() === null) mkdirSync(log.path('index'), { recursive: true, mode: 0o700 })
     const offsets = log.openOffsets() ?? log.files.getOrMake(log.indexPath('offsets')).fd
     if (
       sizeOf(offsets) < view.size * OFFSET_BYTES ||
