@@ -18,14 +18,15 @@ import { formatCopyMark, isCopyMark } from './copy-mark.ts'
 import { RowsBefore } from './copy-rows.ts'
 import { TileEdge } from './tile-edge.ts'
 
-/** Most entries of a batch. */
-const MAX_ENTRIES = 1000
+const DEFAULT_MAX_BATCH = 1000
 
 /** Bytes of disclosures after which a batch is full: one can have megabytes. */
 const FULL_BYTES = 16 * 1024 * 1024
 
 export interface CopyOptions {
   readonly origin: string
+  /** Most entries of a batch. Default 1000. */
+  readonly maxBatch?: number
   /** Called now and then with how many entries are there, and of how many. */
   readonly onProgress?: (done: number, total: number) => void
   /** Stops after the batch at hand; the next call goes on from there. */
@@ -87,6 +88,7 @@ class Copy {
   readonly #head: Head
   readonly #root: Uint8Array
   readonly #options: CopyOptions
+  readonly #maxBatch: number
 
   constructor(source: LogStore, target: LogStore, head: Head, root: Uint8Array, options: CopyOptions) {
     this.#source = source
@@ -94,6 +96,7 @@ class Copy {
     this.#head = head
     this.#root = root
     this.#options = options
+    this.#maxBatch = options.maxBatch ?? DEFAULT_MAX_BATCH
   }
 
   /** Appends what the target does not have. Returns whether it came to the end. */
@@ -166,7 +169,7 @@ class Copy {
   }
 
   async #rows(from: number): Promise<StoredEntry[]> {
-    const to = Math.min(this.#head.size, from + MAX_ENTRIES)
+    const to = Math.min(this.#head.size, from + this.#maxBatch)
     const rows: StoredEntry[] = []
     for await (const chunk of this.#source.entries(from, to)) rows.push(...chunk)
     const missing = rows.findIndex(({ index }, i) => index !== from + i)
@@ -176,7 +179,7 @@ class Copy {
 
   /** Stands for entries that were purged: their leaf hashes are all that is left. They are purged again at the end. */
   async #purgedRows(from: number): Promise<StoredEntry[]> {
-    const leaves = await this.#source.leaves(from, Math.min(this.#head.minIndex, from + MAX_ENTRIES))
+    const leaves = await this.#source.leaves(from, Math.min(this.#head.minIndex, from + this.#maxBatch))
     const [entry, mac] = [new Uint8Array(0), new Uint8Array(32)]
     return leaves.map((leaf, i) => ({ index: from + i, entry, leaf, mac, epoch: 0 }))
   }
