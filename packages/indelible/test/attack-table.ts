@@ -169,6 +169,20 @@ const table = [
     'signer_unknown',
   ],
 
+  // Purges
+  ['purge-mac', 'with the signing key: a purge that states another mac than its entries make', 'K_0', 'purge_invalid'],
+  ['purge-epochs', 'with the signing key: a purge that states other epochs', 'K_0', 'purge_invalid'],
+  ['purge-further', 'purges further than the intent says', 'signature', 'purge_uncertified'],
+  [
+    'purge-unsaid',
+    'with the signing key: an intent that does not say what it lets go',
+    'signature',
+    'purge_uncertified',
+  ],
+  ['purge-foreign', 'uses the intent of another log', 'signature', 'purge_uncertified'],
+  ['purge-called-off', 'deletes under an intent that was called off for a hold', 'signature', 'purge_uncertified'],
+  ['purge-unapproved', 'purges alone what the policy wants others to have signed', 'signature', 'purge_unapproved'],
+
   // The chain
   ['rewrite-epoch', 'with all keys of today: rewrites an earlier epoch and seals it anew', 'K_0', 'mac_mismatch'],
   ['reseal', 'with all keys of today: rewrites an earlier seal', 'K_0', 'seal_invalid'],

@@ -20,6 +20,7 @@ import { addErase } from './erase.ts'
 import { describeFailure, type ExitCode, type Failure, OK, USAGE } from './exit.ts'
 import { addExport } from './export.ts'
 import { addFingerprint } from './fingerprint.ts'
+import { addHold } from './hold.ts'
 import { addIdentity } from './identity.ts'
 import { addImport } from './import-command.ts'
 import { addIndex } from './index-command.ts'
@@ -33,6 +34,7 @@ import { addPrivacy } from './privacy.ts'
 import { addProve } from './prove.ts'
 import { addRecord } from './record.ts'
 import { addRedact } from './redact.ts'
+import { addRetention } from './retention.ts'
 import { addShow } from './show.ts'
 import { addStatus } from './status.ts'
 import { addStore } from './store-command.ts'
@@ -66,6 +68,8 @@ const COMMANDS: readonly CommandModule[] = [
   addIdentity,
   addAnchor,
   addWitness,
+  addRetention,
+  addHold,
   addKeys,
   addIndex,
   addCopy,

@@ -11,6 +11,7 @@ import { anchorsSection } from './anchors-section.ts'
 import { auditSection } from './audit-section.ts'
 import { captureSection } from './capture-section.ts'
 import { privacySection } from './privacy-section.ts'
+import { retentionSection } from './retention-section.ts'
 
 export const configSchema = z.strictObject({
   log: z.strictObject({
@@ -35,6 +36,7 @@ export const configSchema = z.strictObject({
   anchors: anchorsSection,
   audit: auditSection,
   capture: captureSection,
+  retention: retentionSection,
 })
 export type Config = z.infer<typeof configSchema>
 

@@ -9,6 +9,7 @@ import { checkIdentityName } from '../keys/identities.ts'
 import type { Log, Receipt } from '../log/log.ts'
 import { formatVkey, openNote, parseVkey, SIGNATURE_COSIGNATURE, type VerifierKey } from '../note/signed-note.ts'
 import type { QueryEngine } from '../query/query.ts'
+import { readStatements } from '../query/statements.ts'
 import { parseEntry, type ReadRecord } from '../record/entry.ts'
 import { decisionStatement } from '../record/statement.ts'
 
@@ -24,8 +25,6 @@ export interface Identity {
   readonly revoked: number | null
 }
 
-const TYPES = ['audit.identity.added', 'audit.identity.revoked']
-
 export class IdentityRegister {
   readonly #log: Log
   readonly #query: QueryEngine
@@ -38,8 +37,8 @@ export class IdentityRegister {
   /** Everybody who was ever registered, by name; the last registration of a name counts. */
   async all(): Promise<Map<string, Identity>> {
     const found = new Map<string, Identity>()
-    for await (const { index } of this.#query.all({ type: TYPES })) {
-      const { type, audit } = await provenRecord(this.#log, index)
+    for (const { index, record } of await readStatements(this.#log, this.#query, 'audit.identity.')) {
+      const { type, audit } = record
       const name = String(audit?.name)
       if (type === 'audit.identity.added') {
         const key = typeof audit?.vkey === 'string' ? parseVkey(audit.vkey) : null

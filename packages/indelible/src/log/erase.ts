@@ -117,7 +117,14 @@ export class Eraser {
       const audit = {
         erasure: state.erasure,
         state: 'pending',
-        scope: request.subject !== undefined ? 'subject' : request.run !== undefined ? 'run' : 'entry',
+        scope:
+          request.subject !== undefined
+            ? 'subject'
+            : request.run !== undefined
+              ? 'run'
+              : request.indexes
+                ? 'entries'
+                : 'entry',
         reason,
         by,
         ...(approvedBy.length > 0 && { approved_by: [...new Set(approvedBy)].sort() }),
@@ -227,8 +234,12 @@ export class Eraser {
     return { targets, known: indexes.length }
   }
 
-  async #indexes({ subject, wholeRuns, index, run }: EraseRequest, below: number): Promise<readonly number[]> {
+  async #indexes(
+    { subject, wholeRuns, index, indexes: given, run }: EraseRequest,
+    below: number,
+  ): Promise<readonly number[]> {
     if (index !== undefined) return [index]
+    if (given !== undefined) return given.filter((at) => at < below)
     if (run !== undefined) return this.#ofRuns(new Set([run]), below)
     const indexes = new Set<number>()
     for await (const chunk of this.#store.subjectEntries(subjectMac(this.#keys, subject!))) {

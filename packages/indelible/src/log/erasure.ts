@@ -3,13 +3,15 @@ import { IndelibleError } from '../errors.ts'
 import type { PartAddress } from '../store/store.ts'
 import { type ErasureJournal, MemoryJournal } from './erasure-journal.ts'
 
-/** Exactly one of `subject`, `index` and `run` says what. */
+/** Exactly one of `subject`, `index`, `indexes` and `run` says what. */
 export interface EraseRequest {
   /** Every entry that concerns this person, by the id that events gave in `subjects`, or that the configuration found. */
   readonly subject?: string
   /** With `subject`: every entry of the runs that its entries belong to. */
   readonly wholeRuns?: boolean
   readonly index?: number
+  /** Entries, ascending: by age, say. */
+  readonly indexes?: readonly number[]
   readonly run?: string
   /** Names of the parts. Default: all of them. */
   readonly part?: string | readonly string[]
@@ -79,9 +81,9 @@ const MAX_NAME = 128
  * @throws IndelibleError `ERR_ERASURE_INVALID`, naming the member; `ERR_ERASURE_UNAPPROVED`
  */
 export function checkRequest(request: EraseRequest, approvers: number): void {
-  const { subject, index, run, reason, by, approvedBy = [], wholeRuns } = request
-  if ([subject, index, run].filter((what) => what !== undefined).length !== 1) {
-    throw invalid('expected one of subject, index and run')
+  const { subject, index, indexes, run, reason, by, approvedBy = [], wholeRuns } = request
+  if ([subject, index, indexes, run].filter((what) => what !== undefined).length !== 1) {
+    throw invalid('expected one of subject, index, indexes and run')
   }
   if (wholeRuns && subject === undefined) throw invalid('wholeRuns goes with a subject')
   if (subject === '' || run === '') throw invalid('expected a subject or run that is not empty')

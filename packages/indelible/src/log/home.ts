@@ -233,7 +233,9 @@ export async function openLog(options: OpenLogOptions = {}): Promise<Log> {
     const { max_batch: maxBatch, max_pending_bytes: maxPendingBytes } = config.log
     const places = { home, keys: keysDirectory(home, config), origin: keys.origin }
     const capture = captureOptions(places, config, privacy, options.embedded ?? false)
-    const site = erasureSite(home, config, vault, options.erasureGuards ?? [])
+    const held: ErasureGuard = async (targets) =>
+      (await import('../retention/guard.ts')).refuseHeldErasure(home, config, log!, targets)
+    const site = erasureSite(home, config, vault, [...(options.erasureGuards ?? []), held])
     const subjects = SubjectFinder.of(config.privacy.subjects)
     const { reads } = config.audit
     const sequencing = { maxBatch, maxPendingBytes }

@@ -293,23 +293,40 @@ export class Log implements Sink<LogDraft, Receipt> {
    * @throws IndelibleError `ERR_ENTRY_NOT_FOUND`, `ERR_PROOF_INVALID`
    */
   async prove(which: number | string): Promise<ProvenEntry> {
+    const { index, entry } = await this.#row(which)
+    return { index, entry: new Uint8Array(entry), proof: await this.proveCopy(index, entry) }
+  }
+
+  /**
+   * Proves of a copy of an entry, such as one that was purged, that it is the one that stood at `index`.
+   * @returns text of a `.tlog-proof` file
+   * @throws IndelibleError `ERR_PROOF_INVALID` if it is not, `ERR_ENTRY_NOT_FOUND` for an empty log
+   */
+  async proveCopy(index: number, entry: Uint8Array): Promise<string> {
     const head = await this.#headOrFail()
     // Another writer may have rotated the key that signed this head.
     await this.#refreshKeys()
-    const row = await this.#row(which)
     const policy = { origin: this.origin, keys: this.#keys.trusted }
     const { note, checkpoint } = proofCheckpoint(
       head.checkpoint,
-      this.#cosigned(row.index + 1),
+      this.#cosigned(index + 1),
       policy,
       this.#keys.signer.key,
     )
     const { size, root } = checkpoint
-    const proof = await proveInclusion(row.index, size, sourceNodeReader(this.#store, size))
-    const leaf = leafHash(row.entry)
-    checkInclusion({ leaf, index: row.index, size, root, proof })
-    const text = formatTlogProof({ index: row.index, proof, checkpoint: note })
-    return { index: row.index, entry: new Uint8Array(row.entry), proof: text }
+    const proof = await proveInclusion(index, size, sourceNodeReader(this.#store, size))
+    checkInclusion({ leaf: leafHash(entry), index, size, root, proof })
+    return formatTlogProof({ index, proof, checkpoint: note })
+  }
+
+  /** What keeps the log. For the parts of this package that change what is kept, and for reading. */
+  get store(): LogStore {
+    return this.#store
+  }
+
+  /** How the store names a person: a keyed hash, 16 bytes. */
+  subjectMac(id: string): Uint8Array {
+    return subjectMac(this.#keys, id)
   }
 
   /**

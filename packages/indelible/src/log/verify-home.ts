@@ -29,6 +29,8 @@ export interface VerifyHomeOptions extends VerifyLogOptions {
   readonly macKey?: MacVerificationKey
   /** People whose signatures on decisions count. Default: whoever the log's own register names. */
   readonly identities?: readonly VerifierKey[]
+  /** People of whom so many must have signed each purge. */
+  readonly purgeApprovers?: { readonly keys: readonly VerifierKey[]; readonly quorum: number }
   /** The verifier's memory. Default the user's configuration folder. `null` neither reads nor writes one. */
   readonly pins?: Pins | null
 }
@@ -49,7 +51,7 @@ export async function verifyHome(options: VerifyHomeOptions = {}): Promise<Repor
     if (keys.length === 0) {
       throw new IndelibleError('ERR_KEY_MISMATCH', `no key of ${origin} is known: pass one with --trust`)
     }
-    const { trust, receipts, macKey, identities } = options
+    const { trust, receipts, macKey, identities, purgeApprovers } = options
     const policy: TrustPolicy = {
       ...trust,
       origin,
@@ -59,6 +61,7 @@ export async function verifyHome(options: VerifyHomeOptions = {}): Promise<Repor
       ...(macKey && { macKey }),
       ...(receipts && { receipts }),
       ...(identities && { identities }),
+      ...(purgeApprovers && { purgeApprovers }),
     }
     const report = await verifyLog(new HomeEvidence(store, receiptsOf(home)), policy, options)
     if (report.verdict === 'verified' && pins) {

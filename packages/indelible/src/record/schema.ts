@@ -65,6 +65,7 @@ export const AUDIT_TYPES = [
   'audit.exported',
   'audit.gap',
   'audit.recovered',
+  'audit.purge.carried',
   'audit.purge.intent',
   'audit.purge.done',
   'audit.erased',

@@ -159,6 +159,14 @@ export interface Store {
   publish(checkpoint: PublishedCheckpoint): Promise<void>
 
   /**
+   * Runs `work` while nobody else does under the same name, on any machine that reaches this store. Left out where one machine
+   * is all there is: callers then take a lock file.
+   *
+   * @throws IndelibleError `ERR_STORE_BUSY` if somebody else does for long
+   */
+  exclusively?<T>(name: string, work: () => Promise<T>): Promise<T>
+
+  /**
    * Raises `minIndex` to `below` and deletes entries, payloads and subjects beneath it; tiles and ids stay. The caller has committed
    * the `audit.purge.intent` that allows it.
    *

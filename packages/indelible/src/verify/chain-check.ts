@@ -89,6 +89,22 @@ export class ChainCheck {
   }
 
   /**
+   * An entry that was purged: its mac follows from its leaf hash and its epoch.
+   * @param epoch as the purge states it, `null` if it is not known
+   * @returns the mac, `null` where it cannot be made
+   */
+  purged(index: number, leaf: Uint8Array | null, epoch: number | null): Uint8Array | null {
+    const previous = this.#previous
+    this.missing()
+    if (!leaf || !previous || epoch === null || !this.#advance(epoch)) return null
+    const key = this.#keyOf(epoch)
+    if (!key) return null
+    this.#epoch = epoch
+    this.#previous = entryMac(key, epoch, index, previous, leaf)
+    return this.#previous
+  }
+
+  /**
    * @param leaf recomputed from the entry
    * @param roots of the tree before this entry; needed for seals only, `null` where they could not be computed
    */

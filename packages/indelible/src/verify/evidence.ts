@@ -55,6 +55,8 @@ export interface TrustPolicy {
   readonly pin?: Pin
   /** K_0, for the HMAC chain. */
   readonly macKey?: MacVerificationKey
+  /** People of whom so many must have signed each purge. */
+  readonly purgeApprovers?: { readonly keys: readonly VerifierKey[]; readonly quorum: number }
   /** People whose signatures on decisions count, by the name of the key. Without, the log's own register names them. */
   readonly identities?: readonly VerifierKey[]
   /** Id of the mac key that the log must have been opened with, base64url. */

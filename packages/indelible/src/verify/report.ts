@@ -43,6 +43,8 @@ export const FINDING_CODES = [
   'disclosure_unexpected',
   'disclosure_returned',
   'purge_uncertified',
+  'purge_invalid',
+  'purge_unapproved',
   'signature_invalid',
   'signer_unknown',
   'anchor_missing',

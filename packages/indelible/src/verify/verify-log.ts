@@ -24,6 +24,7 @@ import { IdSet } from './id-set.ts'
 import { isUnverified, KeyHistory, SupersededKeyError } from './key-history.ts'
 import { PartCheck } from './part-check.ts'
 import { PublishedCheck } from './published-check.ts'
+import { checkPurgeApprovals, checkPurgedMac, type PurgedPrefix, readPurge } from './purge-check.ts'
 import { FindingList, type Report, writeReport } from './report.ts'
 import { orMissing, TreeCheck } from './tree-check.ts'
 
@@ -82,7 +83,8 @@ class LogVerification {
   readonly #from: number
   readonly #to: number
   #minIndex: number
-  #purgeAllowed = 0
+  /** The purge that let go of what is below `#minIndex`, if it is lawful. */
+  #purged: PurgedPrefix | null = null
   #pinChecked = false
   #isWrongKey = false
   #statedMacId: string | null = null
@@ -136,6 +138,7 @@ class LogVerification {
         found: String(head.size),
       })
     }
+    await this.#readPurge()
     const tree = await TreeCheck.at(from, size, this.#evidence, this.#findings)
     const published = new PublishedCheck(this.#evidence, this.#keys, this.#findings, from, to)
     await this.#checkEntries(tree, published)
@@ -163,7 +166,7 @@ class LogVerification {
     if (accepted) await this.#provePin(accepted.checkpoint)
     await this.#checkAnchors(accepted?.checkpoint ?? null)
     await this.#finishParts(tree)
-    await this.#finishPurge(tree)
+    await this.#finishPurge()
     if (this.#isWrongKey && this.#findings.count === 0) {
       // Only now: an entry 0 that was tampered with may name any key.
       throw new IndelibleError('ERR_KEY_MISMATCH', 'mac key is not the one that this log was opened with')
@@ -253,9 +256,10 @@ class LogVerification {
 
   /** Returns whether anything is left of an entry that is not there. */
   async #checkGone(index: number, tree: TreeCheck, chain: ChainCheck): Promise<boolean> {
-    chain.missing()
     const isPurged = index < this.#minIndex || (await this.#isPurgedMeanwhile(index))
-    return (isPurged ? tree.purged(index) : tree.entry(index, null)) !== null
+    if (isPurged) return this.#checkPurged(index, tree, chain)
+    chain.missing()
+    return tree.entry(index, null) !== null
   }
 
   #checkEntry(
@@ -284,7 +288,6 @@ class LogVerification {
     this.#decisions.entry(index, record)
     if (index === 0) this.#checkOpened(record, chain)
     if (record.type === 'audit.key.rotated') this.#rotate(index, record)
-    if (record.type === 'audit.purge.intent') this.#allowPurge(index, record)
   }
 
   #parse({ index, entry }: EvidenceEntry): ReadRecord | Skimmed | null {
@@ -372,13 +375,42 @@ class LogVerification {
     await readRotations(this.#evidence, Math.min(this.#size, this.#head.size), this.#keys)
   }
 
-  /** Only entries before the intent: it must outlive what it allows, or it would allow whatever is to come. */
-  #allowPurge(index: number, record: ReadRecord): void {
-    const below = record.audit?.below
-    if (Number.isSafeInteger(below) && (below as number) <= index) {
-      this.#purgeAllowed = Math.max(this.#purgeAllowed, below as number)
+  /** Before everything else: what the log was opened with, and whose keys counted, may stand in what it carries over. */
+  async #readPurge(): Promise<void> {
+    const claimed = this.#claimed
+    if (this.#minIndex === 0 || this.#minIndex <= this.#from || !claimed) return
+    const tree = { origin: this.#policy.origin, size: this.#size, root: claimed.root }
+    this.#purged = await readPurge(this.#evidence, tree, this.#minIndex)
+    const { purgeApprovers } = this.#policy
+    if (!this.#purged) return
+    if (purgeApprovers) checkPurgeApprovals(tree.origin, this.#purged, purgeApprovers, this.#findings)
+    if (this.#purged.epochs === null && this.#policy.macKey) {
+      const message = `purge of entry ${this.#purged.intentIndex} does not say in which epochs its entries stood`
+      this.#findings.add('purge_invalid', message, { index: this.#purged.intentIndex })
     }
+    this.#purgedEpochs = this.#purged.epochs && epochsOf(this.#purged.epochs)
   }
+
+  #purgedEpochs: Generator<number, null> | null = null
+
+  #checkPurged(index: number, tree: TreeCheck, chain: ChainCheck): boolean {
+    const leaf = tree.purged(index)
+    const epoch = this.#from === 0 ? (this.#purgedEpochs?.next().value ?? null) : null
+    const mac = chain.purged(index, leaf, epoch)
+    const purged = this.#purged
+    if (purged) {
+      while (this.#carriedAt < purged.carried.length && purged.carried[this.#carriedAt]!.index <= index) {
+        const { index: at, record } = purged.carried[this.#carriedAt++]!
+        if (at === 0) this.#checkOpened(record, chain)
+        if (record.type === 'audit.key.rotated') this.#rotate(at, record)
+        this.#decisions.entry(at, record)
+      }
+      if (mac && index === purged.intent.below - 1) checkPurgedMac(purged, mac, this.#findings)
+    }
+    return leaf !== null
+  }
+
+  #carriedAt = 0
 
   async #isPurgedMeanwhile(index: number): Promise<boolean> {
     const minIndex = (await this.#evidence.head())?.minIndex ?? 0
@@ -454,19 +486,15 @@ class LogVerification {
     }
   }
 
-  async #finishPurge(tree: TreeCheck): Promise<void> {
+  /** A log that was purged while it was verified has the intent among what it has grown by, or has not been read to its end. */
+  async #finishPurge(): Promise<void> {
     const minIndex = this.#minIndex
-    const isOpen = () => !(minIndex <= this.#from) && !(minIndex <= this.#purgeAllowed)
-    if (isOpen()) {
-      const grown = await this.#grown(tree)
-      for (const record of grown?.statements ?? []) {
-        if (record.type === 'audit.purge.intent') this.#allowPurge(grown!.size, record)
-      }
-    }
-    if (!isOpen()) return
-    if (this.#to < this.#size) {
-      this.#unsettled.push(`whether entries below ${minIndex} were purged lawfully: entries after the range may say so`)
-      return
+    if (minIndex <= this.#from || this.#purged?.intent.below === minIndex) return
+    const head = await this.#evidence.head()
+    const claimed = head && claimedCheckpoint(head.checkpoint)
+    if (head && claimed && claimed.size > this.#size && this.#counts(head.checkpoint)) {
+      const tree = { origin: this.#policy.origin, size: claimed.size, root: claimed.root }
+      if (await readPurge(this.#evidence, tree, minIndex)) return
     }
     const message = `entries below ${minIndex} are gone without an audit.purge.intent`
     this.#findings.add('purge_uncertified', message, { index: 0 })
@@ -491,6 +519,11 @@ class LogVerification {
       anchors: this.#anchors,
     })
   }
+}
+
+function* epochsOf(runs: readonly (readonly [count: number, epoch: number])[]): Generator<number, null> {
+  for (const [count, epoch] of runs) for (let i = 0; i < count; i++) yield epoch
+  return null
 }
 
 const NO_DISCLOSURES: ReadonlyMap<string, string> = new Map()

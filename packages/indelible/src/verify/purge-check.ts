@@ -1,0 +1,198 @@
+/**
+ * Whether what is gone from the beginning of a log went lawfully. An intent counts that stands in the tree after what it lets
+ * go, names exactly that, and is followed by no word that it was called off. What it carries over counts if it hashes to the
+ * leaf that stayed in the tiles.
+ */
+import { toBase64Url, utf8 } from '../bytes.ts'
+import { IndelibleError, isIndelibleError } from '../errors.ts'
+import { openNote, type VerifierKey } from '../note/signed-note.ts'
+import { parseEntry, type ReadRecord } from '../record/entry.ts'
+import { leafHash } from '../tree/hash.ts'
+import { checkInclusion, proveInclusion } from '../tree/proof.ts'
+import { sourceNodeReader } from '../tree/source.ts'
+import type { LogEvidence } from './evidence.ts'
+import { readRow } from './evidence-reader.ts'
+import {
+  type CarriedEntry,
+  decodeEpochs,
+  formatPurgeApproval,
+  isCarriedType,
+  type PurgeIntent,
+  purgeEntryId,
+  readCarried,
+  readPurgeIntent,
+} from './purge-statement.ts'
+import type { FindingList } from './report.ts'
+import { orMissing } from './tree-check.ts'
+
+/** Attempts at one purge that are looked for. */
+const MAX_ATTEMPTS = 1000
+/** Purges of one log that are followed back. */
+const MAX_PURGES = 100_000
+
+/** A statement that outlived its place. */
+export interface CarriedStatement {
+  readonly index: number
+  readonly record: ReadRecord
+}
+
+/** What the last purge says, of its own range and of those before it. */
+export interface PurgedPrefix {
+  readonly intent: PurgeIntent
+  readonly intentIndex: number
+  /** In the order of the log. */
+  readonly carried: readonly CarriedStatement[]
+  /** Epoch of each purged entry, as runs from entry 0 on; `null` if an earlier purge's is not to be had. */
+  readonly epochs: readonly (readonly [count: number, epoch: number])[] | null
+}
+
+/**
+ * Reads the purge that let go of everything below `minIndex`.
+ *
+ * @returns `null` if no intent in the tree allows it
+ */
+export async function readPurge(
+  evidence: LogEvidence,
+  tree: { readonly origin: string; readonly size: number; readonly root: Uint8Array },
+  minIndex: number,
+): Promise<PurgedPrefix | null> {
+  const last = await findIntent(evidence, tree, minIndex)
+  if (!last) return null
+  const carried = await readCopies(evidence, tree, last.intent)
+  const intents = new Map<number, PurgeIntent>([[minIndex, last.intent]])
+  for (const { record } of carried) {
+    const intent = record.type === 'audit.purge.intent' ? readPurgeIntent(record.audit) : null
+    if (intent) intents.set(intent.below, intent)
+  }
+  const epochs: (readonly [number, number])[] = []
+  let isWhole = true
+  for (let below = minIndex, i = 0; below > 0 && isWhole; i++) {
+    const intent = intents.get(below) ?? (await findIntent(evidence, tree, below))?.intent
+    const runs = intent && i < MAX_PURGES ? decodeEpochs(intent.epochs, intent.below - intent.from) : null
+    if (runs) epochs.unshift(...runs)
+    else isWhole = false
+    below = intent?.from ?? 0
+  }
+  return { intent: last.intent, intentIndex: last.index, carried, epochs: isWhole ? epochs : null }
+}
+
+/**
+ * Signatures that the verifier's policy demands.
+ * @param approvers people whom the policy names, and how many of them must have signed
+ */
+export function checkPurgeApprovals(
+  origin: string,
+  { intent, intentIndex: index }: PurgedPrefix,
+  approvers: { readonly keys: readonly VerifierKey[]; readonly quorum: number },
+  findings: FindingList,
+): void {
+  const text = formatPurgeApproval(origin, intent)
+  const signed = approvers.keys.filter((key) =>
+    (intent.approvals ?? []).some((line) => {
+      try {
+        return openNote(`${text}\n${line}`, [key]).verified.length > 0
+      } catch (error) {
+        if (!isIndelibleError(error)) throw error
+        return false
+      }
+    }),
+  )
+  if (signed.length >= approvers.quorum) return
+  findings.add('purge_unapproved', `purge of entry ${index} is signed by ${signed.length} approvers of the policy`, {
+    index,
+    expected: String(approvers.quorum),
+    found: String(signed.length),
+  })
+}
+
+/** Holds the last mac of what was purged, followed from the beginning, against the one that the intent states. */
+export function checkPurgedMac(
+  { intent, intentIndex: index }: PurgedPrefix,
+  mac: Uint8Array,
+  findings: FindingList,
+): void {
+  if (toBase64Url(mac) === intent.mac) return
+  findings.add('purge_invalid', `purge of entry ${index} states another mac than its entries make`, {
+    index,
+    expected: toBase64Url(mac),
+    found: intent.mac,
+  })
+}
+
+interface Tree {
+  readonly origin: string
+  readonly size: number
+  readonly root: Uint8Array
+}
+
+async function findIntent(
+  evidence: LogEvidence,
+  tree: Tree,
+  below: number,
+): Promise<{ readonly index: number; readonly intent: PurgeIntent } | null> {
+  let found: { index: number; intent: PurgeIntent } | null = null
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const [id, done] = (['intent', 'done'] as const).map((kind) => purgeEntryId(kind, tree.origin, below, attempt))
+    const places = await evidence.findIds?.([id!, done!])
+    const index = places?.get(id!)?.index
+    if (index === undefined) break
+    const intent = readPurgeIntent((await recordAt(evidence, tree, index, 'audit.purge.intent'))?.audit)
+    const isAfter = intent !== null && intent.below === below && index >= below
+    const end = places!.get(done!)?.index
+    const isOff =
+      end !== undefined && (await recordAt(evidence, tree, end, 'audit.purge.done'))?.audit?.cancelled === true
+    found = isAfter && !isOff ? { index, intent: intent! } : null
+  }
+  return found
+}
+
+async function readCopies(evidence: LogEvidence, tree: Tree, intent: PurgeIntent): Promise<CarriedStatement[]> {
+  const statements = new Map<number, CarriedStatement>()
+  for (const at of intent.carried) {
+    const record = await recordAt(evidence, tree, at, 'audit.purge.carried')
+    for (const copy of readCarried(record?.audit)) {
+      const statement = await openCopy(evidence, tree, copy, intent.below)
+      if (statement) statements.set(statement.index, statement)
+    }
+  }
+  return [...statements.values()].sort((a, b) => a.index - b.index)
+}
+
+async function openCopy(
+  evidence: LogEvidence,
+  tree: Tree,
+  [index, text]: CarriedEntry,
+  below: number,
+): Promise<CarriedStatement | null> {
+  if (index >= below) return null
+  const entry = utf8(text)
+  if (!(await isInTree(evidence, tree, index, entry))) return null
+  const record = parseEntry(entry)
+  return isCarriedType(record.type) ? { index, record } : null
+}
+
+/** The entry at `index`, if it is in the tree and of that type. */
+async function recordAt(evidence: LogEvidence, tree: Tree, index: number, type: string): Promise<ReadRecord | null> {
+  const row = index < tree.size ? await readRow(evidence, index) : null
+  if (!row || !(await isInTree(evidence, tree, index, row.entry))) return null
+  const record = parseEntry(row.entry)
+  return record.type === type ? record : null
+}
+
+async function isInTree(
+  evidence: LogEvidence,
+  { size, root }: Tree,
+  index: number,
+  entry: Uint8Array,
+): Promise<boolean> {
+  const proof = await orMissing(proveInclusion(index, size, sourceNodeReader(evidence, size)))
+  try {
+    if (!proof) throw new IndelibleError('ERR_PROOF_INVALID', 'no proof')
+    checkInclusion({ leaf: leafHash(entry), index, size, root, proof })
+    parseEntry(entry)
+    return true
+  } catch (error) {
+    if (!isIndelibleError(error)) throw error
+    return false
+  }
+}
