@@ -40,17 +40,25 @@ export async function readStatements(log: Log, query: QueryEngine, prefix: strin
   return [...found].sort(([a], [b]) => a - b).map(([index, record]) => ({ index, record }))
 }
 
-/** The copies that the last purge left, of its own range and of those before it. Nothing of them is proven. */
-export async function readCarriedCopies(store: LogStore, origin: string): Promise<CarriedEntry[]> {
-  const head = await store.head()
-  if (!head || head.minIndex === 0) return []
-  const found = await readIntent(store, origin, head.minIndex)
-  if (!found) return []
+/** The copies that purges left, the last one and those before it. Nothing of them is proven. */
+async function readCarriedCopies(store: LogStore, origin: string): Promise<CarriedEntry[]> {
   const copies: CarriedEntry[] = []
-  for (const index of found.intent.carried) {
-    for await (const rows of store.entries(index, index + 1)) {
-      for (const { entry } of rows) copies.push(...readCarried(parseEntry(entry).audit))
+  const intents = new Map<number, PurgeIntent>()
+  for (let below = (await store.head())?.minIndex ?? 0; below > 0; ) {
+    const intent: PurgeIntent | undefined = intents.get(below) ?? (await readIntent(store, origin, below))?.intent
+    if (!intent) break
+    const known = copies.length
+    for (const index of intent.carried) {
+      for await (const rows of store.entries(index, index + 1)) {
+        for (const { entry } of rows) copies.push(...readCarried(parseEntry(entry).audit))
+      }
     }
+    for (const [, text] of copies.slice(known)) {
+      const { type, audit } = parseEntry(utf8(text))
+      const earlier = type === 'audit.purge.intent' ? readPurgeIntent(audit) : null
+      if (earlier) intents.set(earlier.below, earlier)
+    }
+    below = intent.from
   }
   return copies
 }

@@ -58,22 +58,25 @@ export async function readPurge(
 ): Promise<PurgedPrefix | null> {
   const last = await findIntent(evidence, tree, minIndex)
   if (!last) return null
-  const carried = await readCopies(evidence, tree, last.intent)
+  const carried = new Map<number, CarriedStatement>()
   const intents = new Map<number, PurgeIntent>([[minIndex, last.intent]])
-  for (const { record } of carried) {
-    const intent = record.type === 'audit.purge.intent' ? readPurgeIntent(record.audit) : null
-    if (intent) intents.set(intent.below, intent)
-  }
   const epochs: (readonly [number, number])[] = []
   let isWhole = true
   for (let below = minIndex, i = 0; below > 0 && isWhole; i++) {
     const intent = intents.get(below) ?? (await findIntent(evidence, tree, below))?.intent
+    // Copies stand where the purge that made them put them, until a later purge copies them again.
+    for (const statement of intent ? await readCopies(evidence, tree, intent) : []) {
+      carried.set(statement.index, statement)
+      const earlier = statement.record.type === 'audit.purge.intent' ? readPurgeIntent(statement.record.audit) : null
+      if (earlier) intents.set(earlier.below, earlier)
+    }
     const runs = intent && i < MAX_PURGES ? decodeEpochs(intent.epochs, intent.below - intent.from) : null
     if (runs) epochs.unshift(...runs)
     else isWhole = false
     below = intent?.from ?? 0
   }
-  return { intent: last.intent, intentIndex: last.index, carried, epochs: isWhole ? epochs : null }
+  const statements = [...carried.values()].sort((a, b) => a.index - b.index)
+  return { intent: last.intent, intentIndex: last.index, carried: statements, epochs: isWhole ? epochs : null }
 }
 
 /**
@@ -147,15 +150,15 @@ async function findIntent(
 }
 
 async function readCopies(evidence: LogEvidence, tree: Tree, intent: PurgeIntent): Promise<CarriedStatement[]> {
-  const statements = new Map<number, CarriedStatement>()
+  const statements: CarriedStatement[] = []
   for (const at of intent.carried) {
     const record = await recordAt(evidence, tree, at, 'audit.purge.carried')
     for (const copy of readCarried(record?.audit)) {
       const statement = await openCopy(evidence, tree, copy, intent.below)
-      if (statement) statements.set(statement.index, statement)
+      if (statement) statements.push(statement)
     }
   }
-  return [...statements.values()].sort((a, b) => a.index - b.index)
+  return statements
 }
 
 async function openCopy(
