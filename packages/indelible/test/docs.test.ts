@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { describeFailure } from '../src/cli/exit.ts'
 import { ERROR_CODES, IndelibleError } from '../src/errors.ts'
+import { allPacks, packHash, rulesOf } from '../src/privacy/redaction/packs/index.ts'
 import { AUDIT_TYPES, jsonSchemas } from '../src/record/schema.ts'
 import { FINDING_CODES } from '../src/verify/report.ts'
 import { VERSION } from '../src/version.ts'
@@ -131,6 +132,33 @@ describe('threat-model.md', () => {
 function formatAttacks(attacks: readonly Attack[]): string {
   const lines = attacks.map(({ attack, needs, finding }) => `| ${attack} | ${needs} | \`${finding}\` |\n`)
   return `| the attacker … | caught by | finding |\n| --- | --- | --- |\n${lines.join('')}`
+}
+
+describe('privacy.md', () => {
+  const START = '<!-- packs:start -->'
+  const END = '<!-- packs:end -->'
+
+  it('has the packs and rules of the code', () => {
+    const path = 'docs/privacy.md'
+    const text = read(path)
+    const [start, end] = [text.indexOf(START) + START.length, text.indexOf(END)]
+    const wanted = `\n\n${formatPacks()}\n`
+    expect(end).toBeGreaterThanOrEqual(start)
+    if (process.env.UPDATE_DOCS) writeFileSync(join(root, path), text.slice(0, start) + wanted + text.slice(end))
+    else expect(text.slice(start, end), 'run again with UPDATE_DOCS=1').toBe(wanted)
+  })
+})
+
+/** A change of the rules of a pack changes its hash here: the version above it is to go up with it. */
+function formatPacks(): string {
+  const lines = allPacks().map((pack) => {
+    const kinds = new Map<string, string[]>()
+    for (const { kind, what } of rulesOf([pack])) kinds.set(kind, [...(kinds.get(kind) ?? []), what])
+    const listed = [...kinds].map(([kind, whats]) => `\`${kind}\`: ${[...new Set(whats)].join('; ')}`)
+    const hash = packHash(pack).slice(0, 12)
+    return `| \`${pack.name}\` | ${pack.version}, \`${hash}\` | ${pack.what} | ${listed.join('<br>')} |\n`
+  })
+  return `| pack | version, hash | for | finds |\n| --- | --- | --- | --- |\n${lines.join('')}`
 }
 
 describe('documents', () => {
