@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
+import { checkErasures } from '../src/cli/doctor-erasures.ts'
 import { openLog } from '../src/log/home.ts'
 import type { Log } from '../src/log/log.ts'
 import { verifyHome } from '../src/log/verify-home.ts'
@@ -195,12 +196,14 @@ describe('an erasure that has to wait', () => {
     expect((await log.read(4)).disclosures.size).toBe(0)
     expect(isHeld(made.home, secret('ann', 'card'))).toBe(true)
     expect(await log.resumeErasures()).toMatchObject([{ erasure: receipt.erasure, state: 'pending' }])
+    expect(checkErasures(made.home, Date.now())).toMatchObject([{ check: 'erasures', state: 'warning' }])
     reader.close()
     expect(await log.resumeErasures()).toMatchObject([
       { erasure: receipt.erasure, state: 'done', entries: 2, parts: 2, erased: receipt.erased },
     ])
     expect(isHeld(made.home, secret('ann', 'card'))).toBe(false)
     expect(await log.resumeErasures()).toEqual([])
+    expect(checkErasures(made.home, Date.now())).toEqual([])
     await log.close()
     expect(await verdict(made)).toEqual(['verified'])
   })

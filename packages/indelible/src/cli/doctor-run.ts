@@ -10,6 +10,7 @@ import { type IndexPlace, indexedSize, indexFile } from '../query/indexes.ts'
 import type { StoreFacts } from '../store/store-facts.ts'
 import { storeFacts } from '../store/stores.ts'
 import { attempt, type Check, failure, ok, read } from './doctor-check.ts'
+import { checkErasures } from './doctor-erasures.ts'
 import {
   checkKeysFolder,
   checkLeftovers,
@@ -66,6 +67,7 @@ export async function examine(home: string, { deep }: ExamineOptions): Promise<C
     ...(variables.length > 0 ? variables : [known]),
     ...(await examineHome(paths, config, facts)),
     ...(await attempt('privacy', AS_WRITER, () => checkPrivacy(home, config, facts?.folder ?? null))),
+    ...(await attempt('erasures', ERASURES, () => checkErasures(home, Date.now()))),
     ...(await examineLog(paths, config, facts)),
     ...(deep ? await examineFiles(paths, facts) : []),
   ]
@@ -80,6 +82,7 @@ interface Paths {
 }
 
 const AS_WRITER = 'run doctor as the user that writes the log, or restore what is missing'
+const ERASURES = 'ask for the erasure again, then delete the file'
 const VERIFY = 'run indelible verify; a database that is damaged or gone has to be restored'
 const PIN = 'restore the file; or remove it and verify the log against a checkpoint that you have kept elsewhere'
 
