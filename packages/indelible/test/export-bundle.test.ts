@@ -89,6 +89,32 @@ describe('an evidence bundle', () => {
     }
   })
 
+  it('tells parts that were erased from those that were left out, where the log says so', async () => {
+    const { source, policy, log } = await two()
+    const kept = await log.read(2)
+    const { recorded } = await log.erase({ index: 2, part: 'input', reason: 'gdpr-17', by: 'dpo' })
+    expect(recorded).toHaveLength(2)
+    for (const packed of [false, true]) {
+      const { bytes } = await write(EXPORTERS.evidence, source({ disclose: ['input'], packed }))
+      const report = await checkBundle(bytes, policy)
+      expect(report).toMatchObject({ verdict: 'verified', disclosed: 1, withheld: 7, erased: 1 })
+      expect(report.established.join()).toContain('1 withheld parts were erased')
+      // Somebody kept a copy of what was erased, and exports it with the rest.
+      const store = new Proxy(source({}).store, {
+        get: (inner, name) => {
+          if (name !== 'payload') return Reflect.get(inner, name).bind(inner)
+          return (at: number, part: string) =>
+            at === 2 && part === 'input' ? Promise.resolve(kept.disclosures.get(part)) : inner.payload(at, part)
+        },
+      })
+      const again = await write(EXPORTERS.evidence, { ...source({ disclose: ['input'], packed }), store })
+      expect(await checkBundle(again.bytes, policy)).toMatchObject({
+        verdict: 'failed',
+        findings: [{ code: 'disclosure_returned', index: 2 }],
+      })
+    }
+  })
+
   it('of nothing is incomplete, not verified', async () => {
     const { source, policy } = await two()
     for (const packed of [false, true]) {

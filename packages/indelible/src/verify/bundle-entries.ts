@@ -7,6 +7,7 @@ import { checkDisclosure } from '../record/disclosure.ts'
 import { parseEntry, type ReadRecord } from '../record/entry.ts'
 import { leafHash } from '../tree/hash.ts'
 import { checkInclusion } from '../tree/proof.ts'
+import { BundleErasures } from './bundle-erasures.ts'
 import { type EntryLine, formatBundleName, parseBundleName, parseEntryLine } from './bundle-format.ts'
 import type { BundleFindings } from './bundle-report.ts'
 import { IdSet } from './id-set.ts'
@@ -42,12 +43,14 @@ export class BundleEntries {
   withheld = 0
   /** Parts that the bundle says were asked for and are gone from the log. */
   gone = 0
+  readonly erasures: BundleErasures
   /** Root of the tree at the pinned size, if the bundle shows it. */
   pinRoot: Uint8Array | null = null
 
   constructor(content: BundleContent, options: EntryCheckOptions) {
     this.#content = content
     this.#options = options
+    this.erasures = new BundleErasures(options.findings)
   }
 
   /** Layout `files`. */
@@ -200,6 +203,7 @@ export class BundleEntries {
       findings.add('scope_mismatch', `entry ${index} is not of the run that the bundle says it is about`, { index })
     }
     this.#checkParts(index, record, disclosures)
+    this.erasures.entry(record, index)
   }
 
   #checkParts(index: number, record: ReadRecord, disclosures: ReadonlyMap<string, string | null>): void {
@@ -222,7 +226,11 @@ export class BundleEntries {
         findings.add('disclosure_altered', `entry ${index}: ${error.message}`, { index })
       }
     }
-    for (const name of Object.keys(parts)) if ((disclosures.get(name) ?? null) === null) this.withheld++
+    for (const name of Object.keys(parts)) {
+      const isDisclosed = (disclosures.get(name) ?? null) !== null
+      if (!isDisclosed) this.withheld++
+      this.erasures.part(index, name, isDisclosed)
+    }
   }
 }
 

@@ -23,6 +23,7 @@ export const BUNDLE_FINDING_CODES = [
   'scope_mismatch',
   'disclosure_altered',
   'disclosure_unexpected',
+  'disclosure_returned',
 ] as const
 export type BundleFindingCode = (typeof BUNDLE_FINDING_CODES)[number]
 
@@ -55,6 +56,8 @@ export interface BundleReport {
   /** Parts disclosed and checked; parts to which the bundle has commitments only. */
   readonly disclosed: number
   readonly withheld: number
+  /** Of those withheld: parts that an `audit.erased` entry of the bundle lists. */
+  readonly erased: number
   /** What the exporter says that it looked for and when: checked against nothing, but that entries of a run are of that run. */
   readonly claimed: { readonly created: string; readonly software: string; readonly scope: unknown } | null
   readonly established: readonly string[]

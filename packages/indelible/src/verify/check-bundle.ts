@@ -234,6 +234,7 @@ class BundleCheck {
       last: entries?.last ?? null,
       disclosed: entries?.disclosed ?? 0,
       withheld: entries?.withheld ?? 0,
+      erased: entries?.erasures.erased ?? 0,
       claimed: manifest && { created: manifest.created, software: manifest.software, scope: manifest.scope },
       established: this.#established(isProven),
       findings: listed,
@@ -257,6 +258,8 @@ class BundleCheck {
     if (this.#isWhole) statements.push('no entry of that log was left out of the bundle')
     if (run !== undefined) statements.push(`all of them are of run ${quote(run)}`)
     if (disclosed > 0) statements.push(`${disclosed} disclosed parts are what their entries committed to`)
+    const { erased } = this.#entries!.erasures
+    if (erased > 0) statements.push(`${erased} withheld parts were erased: audit.erased entries of the bundle say so`)
     if (this.#isPinned) statements.push('the log is the one that was pinned, or has grown out of it')
     return statements
   }

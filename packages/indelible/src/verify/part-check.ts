@@ -4,6 +4,7 @@ import { checkCommitment } from '../record/disclosure.ts'
 import type { ReadRecord } from '../record/entry.ts'
 import { isSealed } from '../record/sealed.ts'
 import type { Skimmed } from '../record/skim.ts'
+import { readErasure } from './erased-list.ts'
 import { PartSet } from './part-set.ts'
 import type { FindingList } from './report.ts'
 
@@ -80,19 +81,13 @@ export class PartCheck {
    * @param at its index; left out for one behind the range
    */
   statement(record: ReadRecord | Skimmed, at = Number.POSITIVE_INFINITY): void {
-    if (record.type !== 'audit.erased') return
-    const { parts, erasure, state } = record.audit ?? {}
-    if (typeof erasure === 'string' && state === 'done') this.#done.add(erasure)
-    if (!Array.isArray(parts)) return
-    for (const part of parts as unknown[]) {
-      if (!Array.isArray(part)) continue
-      const [index, ...names] = part as unknown[]
-      if (typeof index !== 'number' || !Number.isSafeInteger(index) || index < 0 || index >= at) continue
-      for (const name of names) {
-        if (typeof name !== 'string') continue
-        if (this.#missing.delete(index, name) || this.#sealed.delete(index, name)) this.erased++
-        else if (typeof erasure === 'string') this.#list(erasure, { index, name })
-      }
+    const statement = readErasure(record, at)
+    if (!statement) return
+    const { erasure, isDone, parts } = statement
+    if (erasure !== null && isDone) this.#done.add(erasure)
+    for (const { index, name } of parts) {
+      if (this.#missing.delete(index, name) || this.#sealed.delete(index, name)) this.erased++
+      else if (erasure !== null) this.#list(erasure, { index, name })
     }
   }
 
