@@ -27,6 +27,10 @@ describe('a text', () => {
     expect(text('my iban is GB59 NAWV 7713 6867 0493 56 thanks')).toBe('my iban is [IBAN] thanks')
     expect(text('DE89370400440532013000')).toBe('[IBAN]')
     expect(text('phone: 4111 1111 1111 1111')).toBe('phone: [CREDIT_CARD]')
+    expect(text('NHS number 943 476 5919')).toBe('NHS number [UK_NHS]')
+    expect(text("write to 'jane@example.com' now")).toBe("write to '[EMAIL]' now")
+    expect(text('https://x.org/?mail=jane@example.com&a=1')).toBe('https://x.org/?mail=[EMAIL]&a=1')
+    expect(text('mongodb://jane:p%40ss@db.example.com/x')).toBe('mongodb://[CREDENTIALS]@db.example.com/x')
     expect(text('postgres://jane:pass@example.com:5432/db')).toMatch(
       /^postgres:\/\/\[\w+\](?:@example\.com)?:5432\/db$/,
     )
@@ -74,6 +78,48 @@ describe('a value', () => {
       ssn: '[SSN]',
       user: { password: '[PASSWORD]', phone: { number: '[PHONE]' } },
     })
+  })
+
+  it('is redacted where a tag holds a text in another form', () => {
+    const base64url = (bytes: string, encoding: BufferEncoding) => Buffer.from(bytes, encoding).toString('base64url')
+    expect(redact({ $type: 'string', utf16: base64url('jane@example.com \ud800', 'utf16le') }).value).toEqual({
+      $type: 'string',
+      utf16: base64url('[EMAIL] \ud800', 'utf16le'),
+    })
+    expect(redact({ $type: 'bytes', base64url: base64url('mail jane@example.com', 'utf8') }).value).toEqual({
+      $type: 'bytes',
+      base64url: base64url('mail [EMAIL]', 'utf8'),
+    })
+    const map = {
+      $type: 'map',
+      entries: [
+        ['password', 'x'],
+        ['jane@example.com', 1],
+      ],
+    }
+    expect(redact(map).value).toEqual({
+      $type: 'map',
+      entries: [
+        ['password', '[PASSWORD]'],
+        ['[EMAIL]', 1],
+      ],
+    })
+  })
+
+  it('keeps both of two members whose names become one, and members called __proto__', () => {
+    expect(redact({ 'a@example.com': 1, 'b@example.com': 2 }).value).toEqual({ '[EMAIL]': 1, '[EMAIL]#2': 2 })
+    const value = redact(JSON.parse('{"__proto__":{"password":"x"}}')).value
+    expect(JSON.stringify(value)).toBe('{"__proto__":{"password":"[PASSWORD]"}}')
+  })
+
+  it('hides nothing behind a second member of one name', () => {
+    expect(text('{"a":"4111111111111111","a":"x"}')).not.toContain('4111')
+    expect(text('{"a":"\\u006aane@example.com","a":"x"}')).not.toContain('example')
+  })
+
+  it('is never refused, however deep its JSON nests', () => {
+    const deep = `${'['.repeat(100_000)}"jane@example.com"${']'.repeat(100_000)}`
+    expect(redact(deep).counts).toEqual({ EMAIL: 1 })
   })
 
   it('is left alone by a second pass', () => {

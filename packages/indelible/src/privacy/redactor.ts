@@ -57,7 +57,7 @@ export interface RedactedText {
 }
 
 /** A place in a text of a value that a rule looked at. */
-export interface Finding extends Hit {
+export interface Finding extends Omit<Hit, 'rank'> {
   /** Names of members and indexes, from the root, also through JSON in a string. */
   readonly path: readonly string[]
   /** Replaced; or left, because its check refused it, or because no word of its context is near. */
@@ -168,11 +168,11 @@ class RuleRedactor implements Redactor {
       find: (text, key, path) => {
         const misses: Miss[] = []
         const hits = [...this.#scanner.find(text, key, misses), ...this.#own.find(text)]
-        for (const { why, ...hit } of misses) add({ ...hit, path: [...path], outcome: why })
+        for (const { why, rank: _, ...hit } of misses) add({ ...hit, path: [...path], outcome: why })
         return hits
       },
       onFound: ({ path, hits }) => {
-        for (const hit of hits) add({ ...hit, path, outcome: 'replaced' })
+        for (const { rank: _, ...hit } of hits) add({ ...hit, path, outcome: 'replaced' })
       },
     }).value(value)
     return sortFindings([...findings.values()])

@@ -19,10 +19,6 @@ const hasCallingCode = (digits: string) => [1, 2, 3].some((length) => CALLING_CO
 /** North American numbering plan: area code and exchange start with 2 to 9, and neither is N11; no area code has a 9 inside. */
 const NANP = /^[2-9](?!11)[0-8]\d[2-9](?!11)\d\d\d{4}$/
 
-export function isNanp(digits: string): boolean {
-  return NANP.test(digits)
-}
-
 const digitsOf = (text: string) => text.replace(/[^0-9]/g, '')
 const DATE = /^\(?(?:\d{4}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)\d\d)(?!\d)/
 
@@ -135,6 +131,7 @@ export const PHONE_RULE: Rule = {
   patterns: [/(?<![A-Za-z0-9]|[0-9][-./])[(+]?[0-9][0-9 ()./-]{5,22}[0-9](?:x[0-9]{1,6})?(?![A-Za-wyz0-9])/g],
   digits: 7,
   near: PHONE_WORDS,
+  isWeak: true,
   check: national,
 }
 
@@ -162,5 +159,6 @@ export const NANP_BARE_RULE: Rule = {
   patterns: [alone(`1?[2-9][0-9]{9}${EXTENSION}`, 'i')],
   digits: 10,
   near: PHONE_WORDS,
+  isWeak: true,
   check: nanp,
 }

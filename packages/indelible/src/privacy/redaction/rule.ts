@@ -44,6 +44,8 @@ export interface Rule {
   /** Counts only with one of these words near it, or in the name of its member. Lower case; a space is any separator. */
   readonly near?: readonly string[]
   readonly check?: Check
+  /** Says little about the number itself, so any other rule that found the same place knows better. */
+  readonly isWeak?: true
 }
 
 /**

@@ -12,6 +12,8 @@ export interface Hit {
   readonly end: number
   /** Name of the check that it passed. */
   readonly check?: string
+  /** Of two hits of one length, the higher counts: 2 with a word of its context near, 1, 0 for weak rules. */
+  readonly rank?: number
 }
 
 /** A candidate that a rule looked at and did not take. For `--explain`. */
@@ -142,6 +144,7 @@ function runPattern(
       start: place.start,
       end: from + end,
       ...(rule.check && { check: rule.check.name }),
+      rank: rule.isWeak ? 0 : rule.near ? 2 : 1,
     }
     const why =
       verdict === false
@@ -159,7 +162,8 @@ function runPattern(
 
 /**
  * Hits without overlaps, from left to right. Those that overlap become one, of the kind of the longest: no part of any of
- * them stays, and none is replaced in part. Of equal length, the first found counts.
+ * them stays, and none is replaced in part. Of equal length, the
+ * higher rank counts, then the first found.
  */
 export function merge(hits: readonly Hit[]): Hit[] {
   if (hits.length < 2) return [...hits]
@@ -174,12 +178,15 @@ export function merge(hits: readonly Hit[]): Hit[] {
       continue
     }
     const length = hit.end - hit.start
-    const winner = length > longest ? hit : last
+    const isBetter = length > longest || (length === longest && rankOf(hit) > rankOf(last))
+    const winner = isBetter ? hit : last
     merged[merged.length - 1] = { ...winner, start: last.start, end: Math.max(last.end, hit.end) }
     longest = Math.max(longest, length)
   }
   return merged
 }
+
+const rankOf = ({ rank = 1 }: Hit) => rank
 
 /** `text` with `hits`, which do not overlap, replaced by their kinds. */
 export function replace(text: string, hits: readonly Hit[]): string {

@@ -110,7 +110,7 @@ export class Walk {
   #number(value: number, secret?: string): Json {
     const text = `${value}`
     if (secret) return this.#whole(text, secret)
-    if (!Number.isInteger(value) || text.length < 3 || text.length > LONGEST_NUMBER) return value
+    if (!Number.isInteger(value) || text.length < 2 || text.length > LONGEST_NUMBER) return value
     const read = this.#plainText(text, this.#key())
     return read === text ? value : read
   }

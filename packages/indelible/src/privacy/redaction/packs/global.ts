@@ -81,11 +81,13 @@ const ipv6: Check = {
 }
 
 const LETTERS = 'A-Za-z\\u00c0-\\u024f\\u0370-\\u052f'
+/** Of domains alone: names of mailboxes in them would take the words before along, which have no spaces between. */
+const SCRIPTS = '\\u0600-\\u06ff\\u0900-\\u097f\\u3040-\\u9fff\\uac00-\\ud7af'
 /** Whether what stands before the @ is the end of a password in a URL. */
 function isPassword({ text, start }: Place): boolean {
   const before = text.slice(Math.max(0, start - 256), start)
   const scheme = before.lastIndexOf('://')
-  return scheme >= 0 && /^[^\s/@]*:[^\s/@]*$/.test(before.slice(scheme + 3))
+  return scheme >= 0 && /^[^\s/@]*:[^\s/]*$/.test(before.slice(scheme + 3))
 }
 
 const NOT_MAIL = /^git@|@[0-9]x\.|\.(?:png|jpe?g|gif|svg|webp|css|js|ts|json|md)$/i
@@ -103,8 +105,8 @@ export const GLOBAL: Pack = {
       what: 'e-mail addresses, also with letters of other alphabets',
       patterns: [
         new RegExp(
-          `(?<=([${LETTERS}0-9._%+'#&=~^!$*?{|}/-]{0,63}[${LETTERS}0-9_+-]))@` +
-            `(?:[${LETTERS}0-9-]{1,63}\\.){1,8}(?:[A-Za-z]{2,24}|xn--[A-Za-z0-9-]{2,40}|[\\u00c0-\\u024f\\u0370-\\u052f\\u0600-\\u06ff\\u0900-\\u097f\\u3040-\\u9fff\\uac00-\\ud7af]{2,12})`,
+          `(?<=([${LETTERS}0-9_][${LETTERS}0-9._%+'-]{0,63}))@` +
+            `(?:[${LETTERS}${SCRIPTS}0-9-]{1,63}\\.){1,8}(?:[A-Za-z]{2,24}|xn--[A-Za-z0-9-]{2,40}|[${LETTERS}${SCRIPTS}]{2,12})`,
           'g',
         ),
       ],

@@ -102,6 +102,13 @@ export const HIPAA: Pack = {
       literals: ['zip', 'postal'],
     },
     {
+      id: 'hipaa/zip-member',
+      kind: 'ZIP_CODE',
+      what: 'the value of a member called *zip* or *postal code*',
+      patterns: [/^[0-9]{5}(?:-[0-9]{4})?$/g],
+      near: ['zip', 'postal'],
+    },
+    {
       id: 'hipaa/device',
       kind: 'DEVICE_ID',
       what: 'serial numbers of devices, where they are called so',

@@ -116,6 +116,7 @@ export const IN: Pack = {
       digits: 10,
       alone: true,
       near: PHONE_WORDS,
+      isWeak: true,
     },
     {
       id: 'in/voter',
@@ -211,6 +212,7 @@ export const SG: Pack = {
       digits: 8,
       alone: true,
       near: PHONE_WORDS,
+      isWeak: true,
     },
     {
       id: 'sg/uen',

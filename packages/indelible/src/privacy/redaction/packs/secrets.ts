@@ -225,7 +225,7 @@ export const SECRETS: Pack = {
       id: 'secrets/url-credentials',
       kind: 'CREDENTIALS',
       what: 'user and password in a URL or a connection string',
-      patterns: [/(?<=[a-z0-9+.]:\/\/)([^\s/@:"'`<>[\]]{0,128}:[^\s/@"'`<>[\]]{1,256})(?=@)/gi],
+      patterns: [/(?<=[a-z0-9+.]:\/\/)([^\s/@:"'`<>[\]]{0,128}:[^\s/"'`<>[\]]{1,256})(?=@)/gi],
       literals: ['://'],
     },
     {

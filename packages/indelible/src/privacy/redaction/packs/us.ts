@@ -89,6 +89,7 @@ export const US: Pack = {
       patterns: [alone('[0-9]{8,17}'), alone('[0-9]{3,6}[ -][0-9]{3,6}(?:[ -][0-9]{2,6})?')],
       digits: 8,
       alone: true,
+      isWeak: true,
       near: [
         'bank account',
         'checking account',
@@ -160,6 +161,7 @@ export const CA: Pack = {
         /(?<![A-Za-z0-9])[A-Z]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}(?![A-Za-z0-9])/g,
       ],
       digits: 8,
+      isWeak: true,
       near: ['health card', 'health number', 'ohip', 'ramq', 'phn', 'msp'],
     },
     {
