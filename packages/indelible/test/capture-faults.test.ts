@@ -5,9 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Recorder, type RecorderOptions } from '../src/capture/recorder.ts'
 import { Spool } from '../src/capture/spool.ts'
+import { EXPORTERS } from '../src/export/formats.ts'
+import { traceSchema } from '../src/export/trace-schema.ts'
 import { openLog } from '../src/log/home.ts'
 import type { Log } from '../src/log/log.ts'
 import { verifyHome } from '../src/log/verify-home.ts'
+import { openQuery } from '../src/query/home-query.ts'
 import { newId } from '../src/record/id.ts'
 import { folder, homeLog, lines, memoryLog, ORIGIN } from './capture-kit.ts'
 
@@ -412,5 +415,74 @@ describe('a home', () => {
     const off = await openLog({ home })
     expect(off.recorder.isEnabled).toBe(false)
     await off.close()
+  })
+})
+
+describe('a recorded run', () => {
+  it('is a trace with everything in it, and the proof that its entries are in the log', async () => {
+    const { home, log } = await homeLog()
+    const options = {
+      agent: { id: 'triage', version: '2.1' },
+      id: 'r1',
+      user: 'dr-7',
+      model: { provider: 'acme', name: 'large', reasoning_effort: 'high' },
+      modes: { agent: 'auto', access: 'read-only', phi: 'masked' },
+      source: { sdk: 'acme/1.0' },
+      traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+      prompt: 'You triage.',
+      policy: ({ tool }: { tool: string }) => (tool === 'book' ? ('review' as const) : ('allow' as const)),
+      approve: async () => ({ approved: true, by: 'alice' }),
+    }
+    await log.run(options, async (run) => {
+      await run.step('turn 1', async () => {
+        await run.llm({ input: 'who?' }, () => ({ usage: { input_tokens: 10, output_tokens: 2, cost_usd: 0.01 } }))
+        await run.tool('find', { id: 1 }, () => 'found')
+        await run.tool('book', { id: 1 }, () => 'booked')
+        await run.tool('fail', {}, () => Promise.reject(new TypeError('x'))).catch(() => {})
+        await run.handoff('scheduler')
+      })
+    })
+    await log.close()
+    const query = await openQuery({ home })
+    let text = ''
+    const { store, origin } = query
+    const vkey = readFileSync(join(home, 'log.vkey'), 'utf8').trim()
+    const source = { store, engine: query, origin, vkey, filter: {}, run: 'r1', disclose: [] }
+    await EXPORTERS.trace!.write(source, (chunk) => {
+      text += chunk
+    })
+    await query.close()
+    const trace = traceSchema.parse(JSON.parse(text))
+    expect(trace).toMatchObject({
+      status: 'success',
+      complete: true,
+      trace_id: '0af7651916cd43dd8448eb211c80319c',
+      agent: { id: 'triage', version: '2.1', on_behalf_of: 'dr-7' },
+      model: { provider: 'acme', name: 'large', reasoning_effort: 'high' },
+      modes: { agent: 'auto', access: 'read-only', phi: 'masked' },
+      host: { fingerprint: expect.stringMatching(/^hmac-sha256:/) },
+      prompt: { name: 'prompt', fingerprint: expect.stringMatching(/^hmac-sha256:/) },
+      usage: { input_tokens: 10, output_tokens: 2, cost_usd: 0.01 },
+      summary: { tools: 3, model_calls: 1, errors: 1, handoffs: 1, unfinished: 0, iterations: 1 },
+    })
+    expect(
+      trace.actions.map(({ kind, name, status, by }) => [kind, name, status, by].filter(Boolean).join(' ')),
+    ).toEqual([
+      'step turn 1 success',
+      'llm large success',
+      'policy find approved',
+      'tool find success',
+      'policy book pending',
+      'approval book pending',
+      'approval book approved alice',
+      'tool book success',
+      'policy fail approved',
+      'tool fail failure',
+      'handoff scheduler success',
+    ])
+    const failed = trace.actions.find(({ name, kind }) => name === 'fail' && kind === 'tool')!
+    expect(failed.error).toMatchObject({ type: 'TypeError', detail: { fingerprint: expect.any(String) } })
+    expect(failed.latency_ms).toBeGreaterThanOrEqual(0)
+    expect(trace.proof.entries).toHaveLength(trace.summary.entries)
   })
 })

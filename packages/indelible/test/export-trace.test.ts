@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { fromBase64, utf8 } from '../src/bytes.ts'
@@ -228,7 +229,11 @@ describe('the trace of a run', () => {
     await expect(write(EXPORTERS.trace, filtered)).rejects.toMatchObject({ code: 'ERR_EXPORT_INVALID' })
   })
 
-  it('has a published schema', () => {
+  it('has a published schema, which is up to date', () => {
+    const published = readFileSync(new URL('../schemas/trace.schema.json', import.meta.url), 'utf8')
+    expect(JSON.parse(published), 'run npx node scripts/write-schemas.mjs').toEqual(
+      JSON.parse(JSON.stringify(traceJsonSchema())),
+    )
     expect(traceJsonSchema()).toMatchObject({
       $id: 'indelible/trace@1',
       type: 'object',

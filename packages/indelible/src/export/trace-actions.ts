@@ -8,12 +8,15 @@ type Kind = TraceAction['kind']
 const BEGINS = new Map<string, Kind>([
   ['tool.start', 'tool'],
   ['llm.request', 'llm'],
+  ['step.start', 'step'],
 ])
 const CLOSES = new Map<string, Kind>([
   ['tool.end', 'tool'],
   ['tool.error', 'tool'],
   ['llm.response', 'llm'],
   ['llm.error', 'llm'],
+  ['step.end', 'step'],
+  ['step.error', 'step'],
 ])
 /** Entries that are actions by themselves, by the first word of their type. */
 const ALONE = new Set<string>(['policy', 'guardrail', 'approval', 'handoff', 'memory', 'step'] satisfies Kind[])
@@ -74,6 +77,7 @@ function describeAction(kind: Kind, begin: TraceEntry | null, end: TraceEntry | 
     status: last.record.outcome,
     assurance: record.assurance,
     latency_ms: latency(begin, end),
+    by: kind === 'approval' && record.actor.type === 'user' ? record.actor.id : null,
     decision: last.record.policy?.decision ?? record.policy?.decision ?? null,
     input: part('input'),
     output: end?.parts.get('output') ?? part('output'),
@@ -84,6 +88,8 @@ function describeAction(kind: Kind, begin: TraceEntry | null, end: TraceEntry | 
 
 function nameOf(kind: Kind, record: ReadRecord): string | null {
   if (kind === 'llm') return record.model?.name ?? null
+  if (kind === 'handoff') return record.resource?.id ?? null
+  if (kind === 'step') return typeof record.attributes?.step === 'string' ? record.attributes.step : null
   return record.tool?.name ?? record.guardrail?.name ?? record.policy?.id ?? null
 }
 

@@ -120,6 +120,7 @@ function describeRun(origin: string, run: string, entries: readonly TraceEntry[]
       session: first(({ session }) => session),
       tenant: first(({ tenant }) => tenant),
     },
+    trace_id: first((record) => record.trace?.trace_id),
     status: ended?.outcome ?? null,
     complete: ended !== undefined && records.some(({ type }) => type === 'run.start'),
     time: {
@@ -158,6 +159,7 @@ function describeRun(origin: string, run: string, entries: readonly TraceEntry[]
       model_calls: actions.filter(({ kind }) => kind === 'llm').length,
       errors: records.filter(({ type }) => type.endsWith('.error')).length,
       denied: records.filter(({ outcome }) => outcome === 'denied').length,
+      handoffs: actions.filter(({ kind }) => kind === 'handoff').length,
       unfinished: actions.filter(({ start_index, end_index }) => start_index !== null && end_index === null).length,
       iterations: iterationsOf(ended),
     },
