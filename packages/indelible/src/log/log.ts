@@ -175,6 +175,7 @@ export class Log implements Sink<LogDraft, Receipt> {
    */
   record(event: AgentEvent, options: RecordOptions = {}): Promise<Receipt> {
     return new Promise((resolve, reject) => {
+      this.#refuseClosed()
       const made = this.#item(event, options)
       const append = (item: Item) => {
         this.#sequencer.enqueue([item], undefined, ([place]) => resolve(this.#receipt(item.id, place!)), reject)
@@ -186,6 +187,7 @@ export class Log implements Sink<LogDraft, Receipt> {
 
   /** Records events together: all of them, in consecutive entries and in this order, or none. Throws as {@link record}. */
   async recordMany(events: readonly AgentEvent[], options: RecordOptions = {}): Promise<Receipt[]> {
+    this.#refuseClosed()
     const made = events.map((event) => {
       const item = this.#item(event, options)
       // Should a later one be refused at once, nobody asks for this one any more.
@@ -417,6 +419,11 @@ export class Log implements Sink<LogDraft, Receipt> {
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
+  }
+
+  /** While a log closes, its own parts still write what they owe; nobody else does. */
+  #refuseClosed(): void {
+    if (this.#closing) throw new IndelibleError('ERR_CLOSED', 'log is closed')
   }
 
   async #close(): Promise<void> {
