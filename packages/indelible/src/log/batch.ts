@@ -51,6 +51,18 @@ export function auditEntry(
   return { id, draft: draftEntry(record, { time: false }).draft, payloads: [], digest: null }
 }
 
+/** M_e of the epoch that each log stands in: one that has ended goes with the first batch of the next. */
+const macKeys = new WeakMap<LogKeys, { readonly epoch: number; readonly key: MacKey }>()
+
+function macKeyOf(keys: LogKeys, ratchet: Ratchet): MacKey {
+  const { epoch } = ratchet
+  const known = macKeys.get(keys)
+  if (known?.epoch === epoch) return known.key
+  const key = ratchet.macKey(keys.origin)
+  macKeys.set(keys, { epoch, key })
+  return key
+}
+
 /** One batch in the making. Nothing of `position` changes until the batch is committed and {@link finish}ed with. */
 export class BatchBuilder {
   readonly #keys: LogKeys
@@ -95,9 +107,9 @@ export class BatchBuilder {
     this.#ratchet = keys.ratchet()
     const ended = position && epoch > position.head.epoch ? position.head.epoch : epoch
     this.#ratchet.advance(ended)
-    const seals = this.#sealsFrom(ended)
-    this.#macKey = this.#ratchet.macKey(keys.origin)
-    this.#addSeals(ended, seals)
+    const seals = ended < epoch ? this.#sealsFrom(ended) : []
+    this.#macKey = macKeyOf(keys, this.#ratchet)
+    if (seals.length > 0) this.#addSeals(ended, seals)
   }
 
   get size(): number {

@@ -10,7 +10,7 @@ import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { LogKeys } from '../keys/log-keys.ts'
 import { formatSignatureLine, formatVkey, type SyncNoteSigner, signNote } from '../note/signed-note.ts'
 import { formatTlogProof } from '../note/tlog-proof.ts'
-import { redactMembers } from '../privacy/members.ts'
+import { isPlainAttribute, isPlainName, redactMembers } from '../privacy/members.ts'
 import type { KeptPart, PrivacyPolicy } from '../privacy/policy.ts'
 import { draftCommon, readCommon, stableText, subjectOf } from '../record/common-event.ts'
 import { draftEntry, parseEntry, type ReadRecord } from '../record/entry.ts'
@@ -124,6 +124,8 @@ export class Log implements Sink<LogDraft, Receipt> {
   readonly #sequencer: Sequencing
   readonly #clock: Clock
   readonly #identities: Identities | null
+  /** Whether the redactor has answered with a promise: it is not to be asked twice. */
+  #redactsLater = false
   readonly #withheld = new WithheldParts((parts) => this.notice('redactor_failed', { parts }))
   readonly #redacting = new Set<Promise<unknown>>()
   readonly #eraser: Eraser
@@ -487,15 +489,18 @@ export class Log implements Sink<LogDraft, Receipt> {
 
   /** `null` if the event, or what is to be done with it, is not ordinary in every way. */
   #commonItem(event: AgentEvent, { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions): Item | null {
-    if (sign || this.#identities || this.#subjects || this.#privacy.redactor) return null
+    if (sign || this.#identities || this.#subjects || this.#redactsLater) return null
     const nowMs = this.#clock()
-    const common = readCommon(event, assurance, () => newId(nowMs))
+    // A redactor must see whatever it could find something in.
+    const steered = this.#privacy.redactor ? { isPlainAttribute, isPlainName } : undefined
+    const common = readCommon(event, assurance, () => newId(nowMs), steered)
     if (!common) return null
     const { id, idGiven, time, subjects } = common
     const subject = this.#privacy.looksAtEvents ? subjectOf(common) : undefined
     const kept: KeptPart[] = []
     for (const [name, part] of common.parts) {
       const one = this.#privacy.keep(id, name, part, subject)
+      if ('then' in one) this.#redactsLater = true
       if ('then' in one || one.withheld) return null
       kept.push(one)
     }

@@ -49,10 +49,18 @@ export function redactMembers(members: Members, redactor: PartRedactor): null | 
 const FAILED: RedactedValue = { value: null, counts: {}, failed: true }
 
 function needsLook(attributes: Members['attributes']): boolean {
-  return Object.entries(attributes ?? {}).some(([key, value]) => {
-    if (typeof value === 'string') return !PLAIN_WORD.test(value) || TELLING_KEY.test(key) || CODE_KEY.test(key)
-    return typeof value === 'number' && (Math.abs(value) >= SMALL || CODE_KEY.test(key))
-  })
+  return Object.entries(attributes ?? {}).some(([key, value]) => !isPlainAttribute(key, value))
+}
+
+/** Whether there is nothing in an attribute that a redactor could find. */
+export function isPlainAttribute(key: string, value: unknown): boolean {
+  if (typeof value === 'string') return PLAIN_WORD.test(value) && !TELLING_KEY.test(key) && !CODE_KEY.test(key)
+  return typeof value !== 'number' || (Math.abs(value) < SMALL && !CODE_KEY.test(key))
+}
+
+/** Whether a name that an agent or a tool may have made up is an identifier, in which nothing is looked for. */
+export function isPlainName(text: string): boolean {
+  return IDENTIFIER.test(text)
 }
 
 interface Name {
@@ -64,7 +72,7 @@ function namesIn(members: Members): Name[] {
   const { call, tool, error } = members
   const names: Name[] = []
   const add = (text: string | undefined, put: Name['put']) => {
-    if (text !== undefined && text !== MOVED && !IDENTIFIER.test(text)) names.push({ text, put })
+    if (text !== undefined && text !== MOVED && !isPlainName(text)) names.push({ text, put })
   }
   add(call, (text) => {
     members.call = text

@@ -178,4 +178,22 @@ describe('a common event', () => {
       })
     }
   })
+
+  it('that holds a text which is not plain is left to the long way', () => {
+    const plain = { isPlainAttribute: (key: string) => key !== 'odd', isPlainName: (text: string) => text !== 'odd' }
+    const isRead = (more: object) => readCommon({ ...minimal, ...more }, 'observed', () => ID, plain) !== null
+    expect(
+      isRead({ call: 'c', tool: { name: 'n', kind: 'odd' }, error: { type: 'T', code: 'C' }, session: 'odd' }),
+    ).toBe(true)
+    expect(isRead({ attributes: { even: 1 } })).toBe(true)
+    for (const more of [
+      { call: 'odd' },
+      { tool: { name: 'odd' } },
+      { error: { type: 'odd' } },
+      { error: { type: 'T', code: 'odd' } },
+      { attributes: { even: 1, odd: 1 } },
+    ]) {
+      expect(isRead(more)).toBe(false)
+    }
+  })
 })

@@ -36,6 +36,14 @@ export interface CommonEvent {
   readonly subjects: readonly string[]
 }
 
+/** Says of texts that an agent or a tool may have made up whether they can stay as they are. */
+export interface SteeredTexts {
+  isPlainAttribute(key: string, value: unknown): boolean
+  isPlainName(text: string): boolean
+}
+
+const ALL_PLAIN: SteeredTexts = { isPlainAttribute: () => true, isPlainName: () => true }
+
 /** Attributes that may be this long, in bytes, if every character takes six, have room in every record. */
 const SURE_ATTRIBUTES_BYTES = 8000
 
@@ -43,11 +51,17 @@ const SURE_ATTRIBUTES_BYTES = 8000
  * Reads `event` as one handed in through a channel that vouches for at most `ceiling`.
  *
  * @param makeId for an event without an id
+ * @param steered what it does not call plain makes the event an unusual one
  * @returns `null` if anything about it is not ordinary, be it wrong or not: then {@link prepareEvent} says what it is
  */
-export function readCommon(event: unknown, ceiling: Assurance, makeId: () => string): CommonEvent | null {
+export function readCommon(
+  event: unknown,
+  ceiling: Assurance,
+  makeId: () => string,
+  steered: SteeredTexts = ALL_PLAIN,
+): CommonEvent | null {
   try {
-    return isPlain(event) ? read(event, ceiling, makeId) : null
+    return isPlain(event) ? read(event, ceiling, makeId, steered) : null
   } catch {
     return null // a getter or a proxy threw
   }
@@ -85,33 +99,37 @@ export function subjectOf({ texts: [, , middle, last] }: CommonEvent): {
   return JSON.parse(`{${middle}${last.slice(0, -1)}}`) as { type: string; tool?: { name: string }; tenant?: string }
 }
 
-/** Names in the order of canonical JSON, each as it stands before its value, and whether it must be there. */
-type Shape = readonly (readonly [name: string, label: string, required: boolean])[]
+/** Names in the order of canonical JSON, each as it stands before its value, whether it must be there, and who makes it up. */
+type Shape = readonly (readonly [name: string, label: string, isRequired: boolean, isSteered: boolean])[]
 
+/** @param names with `!` behind one that must be there, `~` behind one that an agent or a tool may have made up */
 const shape = (...names: string[]): Shape =>
   names.toSorted().map((name) => {
-    const bare = name.replace('!', '')
-    return [bare, `,"${bare}":`, name !== bare] as const
+    const bare = name.replace(/[!~]+$/, '')
+    return [bare, `,"${bare}":`, name.includes('!'), name.includes('~')] as const
   })
 
 const ACTOR = shape('id!', 'name', 'on_behalf_of', 'type!', 'version')
 /** As they stand in an actor's text, with what is before and after. */
 const ACTOR_TYPE = /[,{]"type":"(agent|user|service|system)"(,"version":"[^"\\]*")?\}$/
 const RUN = shape('id!', 'parent')
-const TOOL = shape('kind', 'name!', 'server', 'version')
+const TOOL = shape('kind', 'name!~', 'server', 'version')
 const MODEL = shape('name!', 'provider', 'reasoning_effort', 'version')
-const ERROR = shape('code', 'type!')
+const ERROR = shape('code~', 'type!~')
 const POLICY = shape('decision!', 'id!', 'rule', 'version')
 const SOURCE = shape('adapter', 'host', 'sdk')
 const OUTCOME_SET: ReadonlySet<unknown> = new Set(OUTCOMES)
 
 /** Members of which the text alone counts, and how it is made; `null` from these where a value is not ordinary. */
-const TEXT_OF: ReadonlyMap<string, (value: unknown) => string | null> = new Map([
+const TEXT_OF: ReadonlyMap<string, (value: unknown, steered: SteeredTexts) => string | null> = new Map<
+  string,
+  (value: unknown, steered: SteeredTexts) => string | null
+>([
   ['actor', actorOf],
   ['attributes', attributesOf],
-  ['call', stringOf],
+  ['call', nameOf],
   ['duration_ms', amountOf],
-  ['error', (value) => stringsOf(value, ERROR)],
+  ['error', (value, steered) => stringsOf(value, ERROR, steered)],
   ['model', (value) => stringsOf(value, MODEL)],
   ['outcome', (value) => (OUTCOME_SET.has(value) ? `"${value as string}"` : null)],
   ['policy', (value) => stringsOf(value, POLICY)],
@@ -119,7 +137,7 @@ const TEXT_OF: ReadonlyMap<string, (value: unknown) => string | null> = new Map(
   ['session', stringOf],
   ['source', (value) => stringsOf(value, SOURCE)],
   ['tenant', stringOf],
-  ['tool', (value) => stringsOf(value, TOOL)],
+  ['tool', (value, steered) => stringsOf(value, TOOL, steered)],
   ['type', typeOf],
   ['usage', usageOf],
 ])
@@ -143,7 +161,12 @@ interface Texts {
   usage: string
 }
 
-function read(event: Record<string, unknown>, ceiling: Assurance, makeId: () => string): CommonEvent | null {
+function read(
+  event: Record<string, unknown>,
+  ceiling: Assurance,
+  makeId: () => string,
+  steered: SteeredTexts,
+): CommonEvent | null {
   const texts: Texts = {
     actor: '',
     attributes: '',
@@ -171,7 +194,7 @@ function read(event: Record<string, unknown>, ceiling: Assurance, makeId: () => 
     if (value === undefined) continue
     const textOf = TEXT_OF.get(key)
     if (textOf !== undefined) {
-      const text = textOf(value)
+      const text = textOf(value, steered)
       if (text === null) return null
       texts[key as keyof Texts] = `"${key}":${text},`
     } else if (key === 'parts') parts = partsOf(value)
@@ -232,18 +255,24 @@ function stringOf(value: unknown): string | null {
   return quote(value)
 }
 
+/** A string that an agent or a tool may have made up. */
+function nameOf(value: unknown, steered: SteeredTexts): string | null {
+  const text = stringOf(value)
+  return text !== null && steered.isPlainName(value as string) ? text : null
+}
+
 /** An object whose members are strings. */
-function stringsOf(value: unknown, shape: Shape): string | null {
+function stringsOf(value: unknown, shape: Shape, steered = ALL_PLAIN): string | null {
   if (!isPlain(value)) return null
   let text = ''
   let found = 0
-  for (const [name, label, isRequired] of shape) {
+  for (const [name, label, isRequired, isSteered] of shape) {
     const one = value[name]
     if (one === undefined) {
       if (isRequired) return null
       continue
     }
-    const quoted = stringOf(one)
+    const quoted = isSteered ? nameOf(one, steered) : stringOf(one)
     if (quoted === null) return null
     text += label + quoted
     found++
@@ -274,7 +303,7 @@ function usageOf(value: unknown): string | null {
   return `{${text.slice(1)}}`
 }
 
-function attributesOf(value: unknown): string | null {
+function attributesOf(value: unknown, steered: SteeredTexts): string | null {
   if (!isPlain(value)) return null
   const keys = Object.keys(value).sort()
   if (keys.length > MAX_ATTRIBUTES) return null
@@ -282,8 +311,9 @@ function attributesOf(value: unknown): string | null {
   let most = 0
   for (const key of keys) {
     if (!isAttributeKey(key) || key === '__proto__') return null
-    const one = attributeOf(value[key])
-    if (one === null) return null
+    const attribute = value[key]
+    const one = attributeOf(attribute)
+    if (one === null || !steered.isPlainAttribute(key, attribute)) return null
     text += `,"${key}":${one}`
     most += key.length + 6 * one.length + 8
   }

@@ -45,22 +45,25 @@ export class Connection {
   }
 }
 
-export function readHead({ statement }: Connection): Head | null {
-  const row = statement('SELECT * FROM head').get()
+export function readHead({ arrays }: Connection): Head | null {
+  const row = arrays(
+    'SELECT size, frontier, mac, epoch, observed, checkpoint, published, min_index FROM head',
+  ).get() as unknown as unknown[] | undefined
   if (!row) return null
-  const frontier = bytes(row.frontier)
+  const [size, hashes, mac, epoch, observed, checkpoint, published, minIndex] = row
+  const frontier = bytes(hashes)
   if (frontier.length % HASH_BYTES !== 0) throw new IndelibleError('ERR_STORE_CORRUPT', 'frontier is no list of hashes')
   return {
-    size: row.size as number,
+    size: size as number,
     frontier: Array.from({ length: frontier.length / HASH_BYTES }, (_, i) =>
-      frontier.slice(i * HASH_BYTES, (i + 1) * HASH_BYTES),
+      frontier.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES),
     ),
-    mac: bytes(row.mac),
-    epoch: row.epoch as number,
-    observed: String(row.observed),
-    checkpoint: String(row.checkpoint),
-    published: String(row.published),
-    minIndex: row.min_index as number,
+    mac: bytes(mac),
+    epoch: epoch as number,
+    observed: String(observed),
+    checkpoint: String(checkpoint),
+    published: String(published),
+    minIndex: minIndex as number,
   }
 }
 
@@ -88,11 +91,11 @@ export function findIds({ statement, arrays }: Connection, ids: readonly string[
 
 /**
  * Applies a batch within a transaction.
+ * @param size of the log, as read in this transaction
  * @throws IndelibleError `ERR_STORE_CONFLICT`
  */
-export function writeBatch(connection: Connection, batch: Batch): void {
+export function writeBatch(connection: Connection, batch: Batch, size: number): void {
   const { statement } = connection
-  const size = (statement('SELECT size FROM head').get()?.size as number | undefined) ?? 0
   if (batch.from !== size) {
     throw new IndelibleError('ERR_STORE_CONFLICT', `batch starts at ${batch.from}, log has ${size} entries`)
   }

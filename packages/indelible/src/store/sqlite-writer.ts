@@ -44,7 +44,7 @@ function append(connection: Connection, packed: PackedBatch): boolean {
   try {
     const head = readHead(connection)
     if (head === null || !isSameHead(head, packed.after)) return false
-    writeBatch(connection, unpackBatch(packed))
+    writeBatch(connection, unpackBatch(packed), head.size)
     connection.statement('COMMIT').run()
     return true
   } catch (error) {

@@ -67,10 +67,10 @@ class SqliteStore implements LogStore {
 
   append(ids: readonly string[], seal: (locked: Locked) => Batch | null | Promise<Batch | null>): Promise<void> {
     return this.#exclusive(async (connection) => {
-      const locked = { head: readHead(connection), known: findIds(connection, ids) }
-      const batch = await callSeal(seal, locked)
+      const head = readHead(connection)
+      const batch = await callSeal(seal, { head, known: findIds(connection, ids) })
       if (batch === null) return false
-      writeBatch(connection, batch)
+      writeBatch(connection, batch, head?.size ?? 0)
       return true
     })
   }

@@ -88,7 +88,11 @@ export class Frontier {
 
   /** A frontier of the same tree that grows on its own. */
   clone(): Frontier {
-    return new Frontier(this.#size, this.#hashes)
+    const copy = Frontier.empty()
+    copy.#size = this.#size
+    // Hashes never change once made.
+    copy.#hashes.push(...this.#hashes)
+    return copy
   }
 }
 
