@@ -15,6 +15,7 @@ import { PostgresIndex } from '../src/query/postgres-index.ts'
 import { type DerivedIndex, type Page, type PageOptions, QueryEngine } from '../src/query/query.ts'
 import { SqliteIndex } from '../src/query/sqlite-index.ts'
 import type { AgentEvent } from '../src/record/schema.ts'
+import { openFileStore } from '../src/store/file.ts'
 import { MemoryStore } from '../src/store/memory.ts'
 import { openPostgresStore } from '../src/store/postgres.ts'
 import type { LogStore } from '../src/store/store.ts'
@@ -50,6 +51,16 @@ const places = [
     runs: 60,
     make: async (events: readonly AgentEvent[]) => {
       const { store, log } = await logOf(events)
+      return { store, log, index: (await indexOf(store)) as DerivedIndex }
+    },
+  },
+  {
+    name: 'beside a folder of files',
+    skip: false,
+    runs: 20,
+    make: async (events: readonly AgentEvent[]) => {
+      const path = join(folder, `log-${files++}`)
+      const { store, log } = await logOf(events, () => openFileStore(path))
       return { store, log, index: (await indexOf(store)) as DerivedIndex }
     },
   },

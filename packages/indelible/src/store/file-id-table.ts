@@ -5,9 +5,10 @@
  * A slot is 64 bits of the id's keyed hash and the entry's index plus one. Slots are in the order of their hashes, so the
  * table doubles in one pass with little memory. The key keeps producers, who choose ids, from choosing collisions.
  */
-import { hash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { closeSync, fstatSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs'
 import { readAt, syncFile, writeAt } from './file-io.ts'
+import { halfSipHash } from './half-sip-hash.ts'
 
 const LABEL = 'indelible/id-table@1'
 const HEADER = 4096
@@ -22,6 +23,8 @@ const STEP = 65_536
 
 /** Slots that are read and written together when many ids go into them. */
 const BLOCK = 8192
+/** Slots behind a block that its runs may go on in. */
+const MARGIN = 512
 /** Fewer ids than this are put into a block one by one. */
 const FEW = 24
 
@@ -44,6 +47,8 @@ export class IdTable {
   #fd: number
   #inode: number
   #header: Header
+  readonly #hash = new Uint32Array(2)
+  #key: Uint32Array
   readonly #glance = Buffer.alloc(GLANCE * SLOT)
 
   private constructor(path: string, fd: number, header: Header) {
@@ -51,6 +56,7 @@ export class IdTable {
     this.#fd = fd
     this.#inode = fstatSync(fd).ino
     this.#header = header
+    this.#key = keyOf(header)
   }
 
   /** `null` where there is no table, or none that can be used. */
@@ -69,7 +75,7 @@ export class IdTable {
 
   /** A new, empty table in place of any other. */
   static async create(path: string): Promise<IdTable> {
-    const header = { slots: FIRST_SLOTS, seed: randomBytes(16).toString('hex'), entries: 0 }
+    const header = { slots: FIRST_SLOTS, seed: randomBytes(8).toString('hex'), entries: 0 }
     return new IdTable(path, await makeTable(path, header, () => {}), header)
   }
 
@@ -93,6 +99,7 @@ export class IdTable {
       const header = statSync(this.#path).ino === this.#inode ? readHeader(this.#fd) : null
       if (header) {
         this.#header = header
+        this.#key = keyOf(header)
         return this
       }
     } catch {
@@ -145,7 +152,7 @@ export class IdTable {
   /** Whether there was room: a run of slots may go on behind what was read. */
   #addToBlock(first: number, probes: readonly Probe[]): boolean {
     const position = HEADER + first * SLOT
-    const window = Buffer.alloc((BLOCK + TAIL) * SLOT)
+    const window = Buffer.alloc((BLOCK + MARGIN) * SLOT)
     readAt(this.#fd, position, window.length).copy(window)
     for (const probe of probes) {
       let at = (slotOf(probe.high, probe.low, this.#header.slots) - first) * SLOT
@@ -165,8 +172,8 @@ export class IdTable {
   }
 
   #probe(id: string, index: number): Probe {
-    const digest = hash('sha256', this.#header.seed + id, 'buffer')
-    return { high: digest.readUInt32LE(0), low: digest.readUInt32LE(4), index }
+    halfSipHash(this.#key[0]!, this.#key[1]!, id, this.#hash)
+    return { high: this.#hash[0]!, low: this.#hash[1]!, index }
   }
 
   /** Calls `visit` for each slot of that hash until it returns true. Returns where the next free slot is, `null` if told to stop. */
@@ -235,6 +242,11 @@ function writeSlot(bytes: Buffer, offset: number, { high, low, index }: Probe): 
   bytes.writeUInt32LE(Math.floor((index + 1) / 2 ** 32), offset + 12)
 }
 
+function keyOf({ seed }: Header): Uint32Array {
+  const bytes = Buffer.from(seed, 'hex')
+  return Uint32Array.of(bytes.readUInt32LE(0), bytes.readUInt32LE(4))
+}
+
 function headerBytes(header: Header): Buffer {
   return Buffer.from(`${LABEL} ${JSON.stringify(header)}\n`.padEnd(512))
 }
@@ -247,7 +259,7 @@ function readHeader(fd: number): Header | null {
     const isSound =
       header.slots >= FIRST_SLOTS &&
       Number.isInteger(Math.log2(header.slots)) &&
-      header.seed.length === 32 &&
+      header.seed.length === 16 &&
       Number.isSafeInteger(header.entries)
     return isSound ? header : null
   } catch {

@@ -15,7 +15,7 @@ import { assertHolds, collect, type DefineCase, type StoreHarness } from './stor
 
 const KILLS = 12
 const RACERS = 4
-const RACER_ENTRIES = 2500
+const RACER_ENTRIES = Number(process.env.INDELIBLE_RACER_ENTRIES ?? 2500)
 const RACER_BATCH = 25
 
 export function processCases(define: DefineCase): void {
