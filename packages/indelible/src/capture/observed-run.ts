@@ -6,7 +6,8 @@ import type { Run, RunEvent } from './run.ts'
 import { readUsage } from './usage.ts'
 
 type Chunk = Readonly<Record<string, unknown>>
-type Mapped = Partial<AgentEvent> | readonly Partial<AgentEvent>[] | null
+/** What a chunk stands for; `null` for nothing of importance. */
+export type MappedEvents = Partial<AgentEvent> | readonly Partial<AgentEvent>[] | null
 
 export class ObservedRun {
   readonly #run: Run
@@ -20,7 +21,7 @@ export class ObservedRun {
   }
 
   /** Never throws: a stream must not break because of who watches it. */
-  see(chunk: unknown, map?: (chunk: unknown) => Mapped): void {
+  see(chunk: unknown, map?: (chunk: unknown) => MappedEvents): void {
     try {
       if (map) this.#mapped(map(chunk))
       else if (typeof chunk === 'object' && chunk !== null) this.#known(chunk as Chunk)
@@ -42,7 +43,7 @@ export class ObservedRun {
     if (this.#isOwn) void this.#run.abort('stream was not read to its end', { outcome: 'unknown' })
   }
 
-  #mapped(mapped: Mapped): void {
+  #mapped(mapped: MappedEvents): void {
     const events = mapped === null || mapped === undefined ? [] : Array.isArray(mapped) ? mapped : [mapped]
     for (const event of events as readonly Partial<AgentEvent>[]) void this.#run.record(event as RunEvent)
   }

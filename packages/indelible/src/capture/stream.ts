@@ -61,8 +61,8 @@ function isGenerator(value: object): boolean {
 }
 
 /** All that a framework put on its stream stays usable; only iterating goes past us. An iterator is its own stream. */
-function standIn(target: object, symbol: symbol, iterate: () => AsyncGenerator | Generator): object {
-  let tapped: AsyncGenerator | Generator | undefined
+function standIn(target: object, symbol: symbol, iterate: () => object): object {
+  let tapped: object | undefined
   const own = () => {
     tapped ??= iterate()
     return tapped
@@ -112,23 +112,53 @@ class Collector {
   }
 }
 
-async function* tapAsync(
+function tapAsync(
   source: AsyncIterable<unknown>,
   onEnd: OnEnd,
   onChunk: ((chunk: unknown) => void) | undefined,
-): AsyncGenerator {
+): AsyncIterableIterator<unknown> {
   const collector = new Collector(onEnd, onChunk)
-  try {
-    for await (const chunk of source) {
-      collector.add(chunk)
-      yield chunk
+  return watchIterator(source, {
+    chunk: (chunk) => collector.add(chunk),
+    done: () => collector.end('done'),
+    left: () => collector.end('left'),
+    failed: (error) => collector.fail(error),
+  })
+}
+
+/** Told what goes by; must not throw. */
+export interface StreamWatcher<T> {
+  chunk(chunk: T): void
+  done(): void
+  left(): void
+  failed(error: unknown): void
+}
+
+/** Iterates `source` as it is. No generator of ours: that would wait for chunks which are promises, and so change them. */
+export function watchIterator<T>(source: AsyncIterable<T>, watcher: StreamWatcher<T>): AsyncIterableIterator<T> {
+  const iterator = source[Symbol.asyncIterator]()
+  const step = async (work: () => Promise<IteratorResult<T>>) => {
+    let result: IteratorResult<T>
+    try {
+      result = await work()
+    } catch (error) {
+      watcher.failed(error)
+      throw error
     }
-    collector.end('done')
-  } catch (error) {
-    collector.fail(error)
-    throw error
-  } finally {
-    collector.end('left')
+    if (result.done) watcher.done()
+    else watcher.chunk(result.value)
+    return result
+  }
+  return {
+    next: (...args: [] | [undefined]) => step(() => iterator.next(...args)),
+    async return(value?: unknown) {
+      watcher.left()
+      return iterator.return ? iterator.return(value) : { done: true, value }
+    },
+    throw: (error: unknown) => step(() => (iterator.throw ? iterator.throw(error) : Promise.reject(error))),
+    [Symbol.asyncIterator]() {
+      return this
+    },
   }
 }
 
