@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
@@ -8,6 +8,7 @@ import type { Log } from '../src/log/log.ts'
 import { verifyHome } from '../src/log/verify-home.ts'
 import { parseVkey } from '../src/note/signed-note.ts'
 import { openQuery } from '../src/query/home-query.ts'
+import { newId } from '../src/record/id.ts'
 import { checkProof } from '../src/verify/check-proof.ts'
 import { configure, homeWithPersons, isHeld, secret, visit } from './erase-kit.ts'
 import type { TestHome } from './faults-kit.ts'
@@ -206,6 +207,22 @@ describe('an erasure that has to wait', () => {
     expect(checkErasures(made.home, Date.now())).toEqual([])
     await log.close()
     expect(await verdict(made)).toEqual(['verified'])
+  })
+
+  it('is pending while events of before wait in the spool, not for those of after', async () => {
+    const made = await homeWithPersons()
+    const log = await withVisits(made, ['ann', 'bob'])
+    const spool = join(made.home, 'spool')
+    mkdirSync(spool, { recursive: true })
+    const segment = (ms: number) => join(spool, `${newId(ms)}.owner.spool`)
+    const before = segment(Date.now() - 1000)
+    writeFileSync(before, '')
+    writeFileSync(segment(Date.now() + 60_000), '')
+    const receipt = await log.erase({ subject: 'ann', ...why })
+    expect(receipt).toMatchObject({ state: 'pending', waiting: ['spool: 1 segments wait to be replayed, or are damaged'] })
+    rmSync(before)
+    expect(await log.resumeErasures()).toMatchObject([{ state: 'done', waiting: [] }])
+    await log.close()
   })
 
   it('goes on by itself when the log is opened next', async () => {

@@ -11,8 +11,8 @@ export function indexPlace(path: string): ErasurePlace {
 }
 
 /**
- * Events that wait to be replayed. They are encrypted, and which person they concern is not to be seen: those that waited
- * when the erasure was asked for keep it pending until they are replayed.
+ * Events that wait to be replayed, or were set aside as damaged. They are encrypted, and which person they concern is not to
+ * be seen: those that were there when the erasure was asked for keep it pending until they are replayed or removed.
  */
 export function spoolPlace(directory: string): ErasurePlace {
   return {
@@ -20,9 +20,9 @@ export function spoolPlace(directory: string): ErasurePlace {
       if (!existsSync(directory)) return []
       const waiting = readdirSync(directory).filter((name) => {
         const id = name.slice(0, name.indexOf('.'))
-        return name.endsWith('.spool') && (!isId(id) || idTimeMs(id) <= sinceMs)
+        return /\.(spool|damaged)$/.test(name) && (!isId(id) || idTimeMs(id) <= sinceMs)
       })
-      return waiting.length === 0 ? [] : [`spool: ${waiting.length} segments wait to be replayed`]
+      return waiting.length === 0 ? [] : [`spool: ${waiting.length} segments wait to be replayed, or are damaged`]
     },
   }
 }
