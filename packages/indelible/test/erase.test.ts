@@ -219,7 +219,10 @@ describe('an erasure that has to wait', () => {
     writeFileSync(before, '')
     writeFileSync(segment(Date.now() + 60_000), '')
     const receipt = await log.erase({ subject: 'ann', ...why })
-    expect(receipt).toMatchObject({ state: 'pending', waiting: ['spool: 1 segments wait to be replayed, or are damaged'] })
+    expect(receipt).toMatchObject({
+      state: 'pending',
+      waiting: ['spool: 1 segments wait to be replayed, or are damaged'],
+    })
     rmSync(before)
     expect(await log.resumeErasures()).toMatchObject([{ state: 'done', waiting: [] }])
     await log.close()
