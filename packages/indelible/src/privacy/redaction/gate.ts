@@ -34,6 +34,11 @@ for (let code = 0; code < 128; code++) {
 
 const SHAPES = { dots: 1, colons: 2, code: 4, digits: 8, fiscal: 16 } as const
 
+/** Edges of a number. */
+export const NEITHER = 0
+const LEFT_ONLY = 1
+export const BOTH = 2
+
 const WIDTH_BITS = 6
 const WIDTH = 1 << WIDTH_BITS
 
@@ -41,7 +46,7 @@ const WIDTH = 1 << WIDTH_BITS
 export class Gate {
   /** Whether the text has characters that mean others, see `fold.ts`. Then the rest of the answer is of no use. */
   needsFold = false
-  /** Of each number with {@link LEAST_DIGITS} or more: start, end, digits, and 1 if it may stand alone, else 0. */
+  /** Of each number with {@link LEAST_DIGITS} or more: start, end, digits, and which edges it has. */
   readonly numbers: number[] = []
 
   readonly #isFoldable: (text: string, at: number) => boolean
@@ -164,6 +169,12 @@ export class Gate {
         state = next[(state << WIDTH_BITS) | column[code]!]!
         if (state > lastPlain) this.#accept(state)
         kind = KINDS[code]!
+        // Most characters, and nothing under way that they could end.
+        if (kind >= HEX_LETTER && digits === 0) {
+          if (kind === LETTER) marks = 0
+          dots = 0
+          continue
+        }
       } else state = 0
       if (kind === DIGIT) {
         if (digits === 0) start = i
@@ -179,6 +190,7 @@ export class Gate {
       if (digits > 0 && (kind >= COLON || ++separators > MOST_SEPARATORS)) {
         if (digits >= LEAST_DIGITS) this.#number(text, start, last + 1, digits)
         digits = 0
+        run = 0
         separators = 0
       }
       if (kind >= HEX_LETTER) {
@@ -209,7 +221,7 @@ export class Gate {
   }
 
   #number(text: string, start: number, end: number, digits: number): void {
-    this.numbers.push(start, end, digits, standsAlone(text, start, end) ? 1 : 0)
+    this.numbers.push(start, end, digits, edgesOf(text, start, end))
     if (digits > this.#mostDigits) this.#mostDigits = digits
   }
 }
@@ -221,17 +233,17 @@ function lettersBefore(text: string, at: number): number {
   return SHAPES.fiscal
 }
 
-/** Whether a part of the number may be one by itself: `LEFT` holds before one of its digits, `RIGHT` after one. */
-function standsAlone(text: string, start: number, end: number): boolean {
-  let hasLeft = false
+/** Whether a part of the number may be one by itself: `LEFT` holds before one of its digits, and `RIGHT` after one. */
+function edgesOf(text: string, start: number, end: number): number {
+  let edges = NEITHER
   for (let i = start; i < end; i++) {
     if (!isDigit(text.charCodeAt(i))) continue
     const before = text.charCodeAt(i - 1)
-    if (!hasLeft && !isWord(before) && !(isJoint(before) && isDigit(text.charCodeAt(i - 2)))) hasLeft = true
+    if (edges === NEITHER && !isWord(before) && !(isJoint(before) && isDigit(text.charCodeAt(i - 2)))) edges = LEFT_ONLY
     const after = text.charCodeAt(i + 1)
-    if (hasLeft && !isWord(after) && !(isJoint(after) && isDigit(text.charCodeAt(i + 2)))) return true
+    if (edges === LEFT_ONLY && !isWord(after) && !(isJoint(after) && isDigit(text.charCodeAt(i + 2)))) return BOTH
   }
-  return false
+  return edges
 }
 
 // All of them are false for NaN, which is what stands before and after a text.

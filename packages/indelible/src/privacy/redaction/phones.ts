@@ -148,6 +148,7 @@ export const NANP_RULE: Rule = {
     ),
   ],
   digits: 10,
+  left: true,
   check: nanp,
 }
 
@@ -158,6 +159,7 @@ export const NANP_BARE_RULE: Rule = {
   what: 'ten or eleven digits that can be a North American telephone number, near a word such as *phone*',
   patterns: [alone(`1?[2-9][0-9]{9}${EXTENSION}`, 'i')],
   digits: 10,
+  left: true,
   near: PHONE_WORDS,
   isWeak: true,
   check: nanp,

@@ -39,6 +39,8 @@ export interface Rule {
   readonly digits?: number
   /** Matches start and end with a digit, or a bracket before it, where {@link LEFT} and {@link RIGHT} hold. */
   readonly alone?: true
+  /** Matches start so. */
+  readonly left?: true
   /** A text without such a shape cannot match. */
   readonly shape?: Shape
   /** Counts only with one of these words near it, or in the name of its member. Lower case; a space is any separator. */

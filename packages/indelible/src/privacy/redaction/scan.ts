@@ -1,6 +1,6 @@
 /** Finds what rules know in one text. */
 import { fold, isFoldable } from './fold.ts'
-import { Gate } from './gate.ts'
+import { BOTH, Gate, NEITHER } from './gate.ts'
 import { hasContext, type Place, type Rule } from './rule.ts'
 
 /** One place in a text that is replaced. */
@@ -101,7 +101,9 @@ export class Scanner {
         continue
       }
       for (let i = 0; i < gate.numbers.length; i += 4) {
-        if (gate.numbers[i + 2]! < rule.digits || (rule.alone && gate.numbers[i + 3] === 0)) continue
+        const edges = gate.numbers[i + 3]!
+        if (gate.numbers[i + 2]! < rule.digits || (rule.alone && edges < BOTH) || (rule.left && edges === NEITHER))
+          continue
         const from = Math.max(0, gate.numbers[i]! - MARGIN)
         const around = text.slice(from, gate.numbers[i + 1]! + MARGIN)
         for (const one of patterns) runPattern(rule, one, around, from, text, key, hits, misses)

@@ -211,7 +211,9 @@ export const EU: Pack = {
       id: 'eu/fi-hetu',
       kind: 'FI_HETU',
       what: 'Finnish henkilötunnus, by date and check character',
-      patterns: [alone('[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]')],
+      patterns: [
+        /(?<=((?<![A-Za-z0-9]|[0-9][-.])[0-9]{6}))[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y](?![A-Za-z0-9]|[-.][0-9])/g,
+      ],
       shape: 'digits',
       check: { name: 'hetu', test: (candidate) => hetu((candidate.slice(0, 6) + candidate.slice(7)).toUpperCase()) },
     },
@@ -264,6 +266,7 @@ export const EU: Pack = {
       patterns: [
         /(?<![A-Za-z0-9])(?:ATU|BE|BG|CY|CZ|DE|DK|EE|EL|ES|FI|FR|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK|XI)[ ]?[A-Z0-9]?[0-9]{6,11}[A-Z]?(?:B[0-9]{2})?(?![A-Za-z0-9])/g,
       ],
+      shape: 'digits',
       near: ['vat', 'ust-id', 'ustid', 'umsatzsteuer', 'tva', 'iva', 'btw', 'moms', 'nip'],
     },
     {

@@ -28,6 +28,11 @@ const CARE_WORDS = [
   'specimen',
 ]
 
+/** How a word goes on that says whose number it is: `policy number`, `policyNo`, `policy_id`, `policy #`. */
+function numberOf(word: string): string[] {
+  return ['', ' ', '_', '-'].flatMap((gap) => ['n', 'i', '#'].map((next) => word + gap + next))
+}
+
 export const HIPAA: Pack = {
   name: 'hipaa',
   version: 1,
@@ -81,7 +86,7 @@ export const HIPAA: Pack = {
       patterns: [
         /(?<![A-Za-z0-9])(?:member|subscriber|policy|beneficiary|health[ _-]?plan|insurance)[ _-]?(?:number|no|nr|id|#)(?:["'`]?[ \t]{0,3}(?:is|[:=#.-])[:=#.-]?[ \t]{0,3}["'`#]{0,2}|[ \t]{1,3}#?|(?=[0-9]{4}))((?=[A-Z-]{0,6}[0-9])[A-Z0-9][A-Z0-9-]{4,19})(?![A-Za-z0-9])/gi,
       ],
-      literals: ['member', 'subscriber', 'policy', 'beneficiary', 'plan', 'insurance'],
+      literals: ['member', 'subscriber', 'policy', 'beneficiary', 'plan', 'insurance'].flatMap(numberOf),
     },
     {
       id: 'hipaa/zip',
