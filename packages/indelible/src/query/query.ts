@@ -280,6 +280,17 @@ export class QueryEngine {
 
   async #read(indexes: readonly number[]): Promise<QueryHit[]> {
     const hits: QueryHit[] = []
+    if (this.#store.entriesAt) {
+      for (let at = 0; at < indexes.length; at += SCAN_CHUNK) {
+        const asked = indexes.slice(at, at + SCAN_CHUNK)
+        const rows = new Map((await this.#store.entriesAt(asked)).map((row) => [row.index, row.entry]))
+        for (const index of asked) {
+          const entry = rows.get(index)
+          if (entry) hits.push({ index, record: parseEntry(entry), entry })
+        }
+      }
+      return hits
+    }
     for (let at = 0; at < indexes.length; ) {
       // Neighbours in one read.
       let end = at + 1

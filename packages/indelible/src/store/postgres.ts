@@ -253,6 +253,14 @@ class PostgresStore implements LogStore {
     }
   }
 
+  async entriesAt(indexes: readonly number[]): Promise<readonly StoredEntry[]> {
+    const rows = await this.#read(
+      `SELECT idx, entry, leaf, mac, epoch FROM ${this.#s}.entries WHERE log = $1 AND idx = ANY ($2)`,
+      [this.#log, indexes],
+    )
+    return rows.map(({ idx, entry, leaf, mac, epoch }) => ({ index: idx, entry, leaf, mac, epoch }))
+  }
+
   async tile(level: number, index: number): Promise<Uint8Array | null> {
     const [row] = await this.#read(`SELECT hashes FROM ${this.#s}.tiles WHERE log = $1 AND level = $2 AND tile = $3`, [
       this.#log,

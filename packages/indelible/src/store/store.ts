@@ -138,6 +138,12 @@ export interface Store {
   /** Rows `[start, end)` in index order, in chunks. A row that is missing is left out: the caller counts. */
   entries(start: number, end: number): AsyncIterable<readonly StoredEntry[]>
 
+  /**
+   * Rows at any indexes, in no order, in one question: for a store that is far away. At most 10,000. A row that is missing is
+   * left out.
+   */
+  entriesAt?(indexes: readonly number[]): Promise<readonly StoredEntry[]>
+
   /** The 8,192 bytes of a full tile, or `null`. */
   tile(level: number, index: number): Promise<Uint8Array | null>
 
