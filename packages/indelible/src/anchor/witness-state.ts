@@ -137,21 +137,21 @@ export class WitnessState implements Disposable {
    */
   add(body: string): Verdict {
     let request: AddCheckpoint
-    let origin: string
-    let text: string
     try {
       request = parseAddCheckpoint(body)
-      text = parseNote(request.checkpoint).text
-      origin = text.slice(0, text.indexOf('\n'))
     } catch (error) {
       if (!isIndelibleError(error)) throw error
       return { status: 400, reason: error.message }
     }
+    const text = request.checkpoint.slice(0, request.checkpoint.lastIndexOf('\n\n') + 1)
+    const origin = text.slice(0, Math.max(0, text.indexOf('\n')))
+    if (origin === '') return { status: 400, reason: 'no checkpoint' }
     const keys = this.#keysOf(origin)
     if (keys.length === 0) return { status: 404, reason: 'unknown log' }
     try {
       openNote(request.checkpoint, keys)
     } catch (error) {
+      // A signature line that cannot be read is no signature: other implementations read base64 less strictly.
       if (!isIndelibleError(error)) throw error
       return { status: 403, reason: error.message }
     }
