@@ -21,7 +21,7 @@ const cleanup = new Cleanup()
 afterEach(() => cleanup.run())
 
 const post = (url: string, body: string | Uint8Array) =>
-  fetch(`${url}/add-checkpoint`, { method: 'POST', body: body as BodyInit })
+  fetch(`${url}/add-checkpoint`, { method: 'POST', body: body as string })
 
 async function request(log: AnchorTestLog, old: number): Promise<string> {
   const { note, size } = await log.checkpoint()
