@@ -8,6 +8,7 @@ import { copyLog } from '../src/log/copy-log.ts'
 import { verifyHome } from '../src/log/verify-home.ts'
 import { openFileStore } from '../src/store/file.ts'
 import { MemoryStore } from '../src/store/memory.ts'
+import { openPostgresStore } from '../src/store/postgres.ts'
 import { openSqliteStore } from '../src/store/sqlite.ts'
 import type { LogStore } from '../src/store/store.ts'
 import { BatchWriter, buildBatch, numbered } from '../src/testing/batches.ts'
@@ -16,6 +17,7 @@ import { collect, readContents, sameContents } from '../src/testing/store-kit.ts
 import { verifyLog } from '../src/verify/verify-log.ts'
 import { cleanUp, makeSpecimen, type Specimen, temporary } from './attack-kit.ts'
 import { Sandbox } from './cli/kit.ts'
+import { noServer, sharedServer } from './postgres/shared.ts'
 
 let specimen: Specimen
 let source: LogStore
@@ -66,6 +68,32 @@ describe('a copy', () => {
       await isSame(target)
       if (from !== source) await from.close()
       from = target
+    }
+    await from.close()
+  })
+
+  it('of sqlite in Postgres, of that in files, of that in sqlite, is the same log, purged or not', async ({ skip }) => {
+    skip(noServer !== null, noServer ?? '')
+    const url = await sharedServer()
+    const path = join(temporary(), 'log.db')
+    cpSync(join(specimen.home, 'log.db'), path)
+    const from = openSqliteStore(path)
+    for (const below of [0, 512]) {
+      await from.purge(below)
+      const { origin } = specimen
+      const schema = `copy_${below}_${Date.now()}`
+      const postgres = await openPostgresStore(`${url}${url.includes('?') ? '&' : '?'}schema=${schema}`, {
+        origin,
+        create: true,
+      })
+      expect(await copyLog(from, postgres, options())).toMatchObject({ isComplete: true, copied: specimen.size })
+      sameContents(await readContents(postgres, ids), await readContents(from, ids))
+      const files = await TARGETS.file!()
+      await copyLog(postgres, files, options())
+      const back = await TARGETS.sqlite!()
+      await copyLog(files, back, options())
+      sameContents(await readContents(back, ids), await readContents(from, ids))
+      for (const store of [postgres, files, back]) await store.close()
     }
     await from.close()
   })
