@@ -1,9 +1,9 @@
 /** `indelible redact`: what redaction does to a text, and how well it does on labelled ones. Writes nothing to a log. */
 import type { Command } from 'commander'
 import type { Config } from '../config/config.ts'
-import type { Finding, RedactionOptions } from '../privacy/redactor.ts'
+import type { Finding, Redactor } from '../privacy/redactor.ts'
 import { type Context, examples } from './context.ts'
-import { UsageError } from './exit.ts'
+import { FINDINGS, UsageError } from './exit.ts'
 import { count, formatPairs, paint, printable } from './output.ts'
 import { formatTable } from './table.ts'
 
@@ -39,10 +39,13 @@ async function redact(file: string | undefined, options: RedactOptions, context:
     if (file !== undefined || options.explain) throw new UsageError('--measure takes no other file and no --explain')
     return measureFile(options.measure, options, context)
   }
-  const { createRedactor } = await import('../privacy/redactor.ts')
-  const redactor = createRedactor(await redactionOptions(options, context))
+  const redactor = await redactorOf(options, context)
   const text = await readText(file ?? '-')
   const redacted = await redactor.redactText(text)
+  if (redacted.failed) {
+    context.exitCode = FINDINGS
+    context.say('the recognizer failed: a log would withhold this text')
+  }
   const findings = options.explain ? redactor.explain(text) : undefined
   const answer = {
     text: redacted.text,
@@ -53,20 +56,23 @@ async function redact(file: string | undefined, options: RedactOptions, context:
   await context.answer(answer, () => (findings ? explain(text, redacted.counts, findings) : redacted.text))
 }
 
-/** What the configuration says, if there is one, with other packs where the command line names them. */
-async function redactionOptions({ packs }: RedactOptions, context: Context): Promise<RedactionOptions> {
+/** By the configuration, if there is one, with other packs where the command line names them. */
+async function redactorOf({ packs }: RedactOptions, context: Context): Promise<Redactor> {
   const { existsSync } = await import('node:fs')
   const { join } = await import('node:path')
   const { resolveHome } = await import('../log/home.ts')
-  const { loadConfig } = await import('../config/config.ts')
   const home = resolveHome(context.home)
-  const hasHome = context.home !== undefined || existsSync(join(home, 'config.json'))
-  const configured: RedactionOptions = hasHome ? redactionOf(loadConfig(home)) : {}
-  return packs === undefined ? configured : { ...configured, packs: await packNames(packs) }
-}
-
-function redactionOf({ privacy: { packs, patterns, fields } }: Config): RedactionOptions {
-  return { packs, patterns, fields }
+  const named = packs === undefined ? undefined : await packNames(packs)
+  if (context.home === undefined && !existsSync(join(home, 'config.json'))) {
+    const { createRedactor } = await import('../privacy/redactor.ts')
+    return createRedactor(named ? { packs: named } : {})
+  }
+  const { loadConfig } = await import('../config/config.ts')
+  const { configuredRedactor } = await import('../log/privacy-home.ts')
+  const config = loadConfig(home)
+  // A name that no pack has is refused there.
+  const privacy = { ...config.privacy, ...(named && { packs: named as Config['privacy']['packs'] }) }
+  return configuredRedactor(home, { ...config, privacy })
 }
 
 async function packNames(text: string): Promise<readonly string[]> {
