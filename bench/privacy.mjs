@@ -1,6 +1,7 @@
 /** The figures of redaction: all packs on, one core, texts of 1,024 characters. */
 import { createRedactor } from '../packages/indelible/dist/privacy/redactor.js'
 import { table } from './lib.mjs'
+import { runModes } from './privacy-modes.mjs'
 
 export const describe = 'redaction of texts, all packs on'
 
@@ -107,5 +108,6 @@ export async function run() {
       target: 'linear: about 1',
     },
   ])
-  console.log('\nlimit: a loop that reads each character of the text once; for 1 MiB, the rate of 1 KB texts')
+  console.log('\nlimit: a loop that reads each character of the text once; for 1 MiB, the rate of 1 KB texts\n')
+  await runModes()
 }

@@ -9,14 +9,28 @@ import type { Item } from './sequencer.ts'
 const DRAFT_BYTES = 1024
 
 export class LogDraft implements EventDraft {
-  readonly item: Item
   readonly bytes: number
+  /** Settles when the redactor has answered; `null` if it has. Never rejects. */
+  readonly ready: Promise<void> | null
+  #item: Item
 
-  constructor(item: Item) {
-    this.item = item
+  /**
+   * @param item what is known at once: all of it, or what is left where nothing may be kept that was not redacted
+   * @param later the event once the redactor has answered. Should that fail, `item` counts
+   */
+  constructor(item: Item, later: Promise<Item> | null = null) {
+    this.#item = item
+    const settle = (settled: Item) => {
+      this.#item = settled
+    }
+    this.ready = later?.then(settle, () => {}) ?? null
     let bytes = DRAFT_BYTES + item.draft.bytes.length
     for (const { disclosure } of item.payloads) bytes += disclosure.length
     this.bytes = bytes
+  }
+
+  get item(): Item {
+    return this.#item
   }
 
   get id(): string {

@@ -205,21 +205,24 @@ export class Log implements Sink<LogDraft, Receipt> {
 
   /**
    * One event after validation and privacy, for {@link append}. Throws as {@link record}.
-   * @throws IndelibleError `ERR_CONFIG_INVALID` with a redactor that answers later
+   *
+   * Where the redactor answers later, appending waits for it; what must be written elsewhere before that has no text.
    */
   draft(event: AgentEvent, options: RecordOptions = {}): LogDraft {
     const item = this.#item(event, options)
-    if ('then' in item) {
-      item.catch(() => {})
-      // Whoever records a run goes on at once, and what is not redacted yet must not wait in memory or in a spool.
-      throw new IndelibleError('ERR_CONFIG_INVALID', 'a redactor that answers later can only be used with record')
-    }
-    return new LogDraft(item)
+    if (!('then' in item)) return new LogDraft(item)
+    item.catch(() => {})
+    // Both are to be one event, and the redactor may take longer than the spool can wait.
+    const named = event.id === undefined ? { ...event, id: newId(this.#clock()) } : event
+    const later = named === event ? item : (this.#item(named, options) as Promise<Item>)
+    return new LogDraft(this.#item(named, options, this.#privacy.withoutText()) as Item, this.#awaited(later))
   }
 
   /** Makes drafts durable: all of them, in consecutive entries and in this order, or none. Rejects as {@link record}. */
   async append(drafts: readonly LogDraft[]): Promise<Receipt[]> {
     if (drafts.length === 0) return []
+    const late = drafts.flatMap(({ ready }) => ready ?? [])
+    if (late.length > 0) await Promise.all(late)
     const places = await this.#sequencer.append(drafts.map(({ item }) => item))
     return places.map((place, i) => this.#receipt(drafts[i]!.id, place))
   }
@@ -483,23 +486,27 @@ export class Log implements Sink<LogDraft, Receipt> {
     )
   }
 
-  #item(event: AgentEvent, options: RecordOptions): Item | Promise<Item> {
-    return this.#commonItem(event, options) ?? this.#anyItem(event, options)
+  #item(event: AgentEvent, options: RecordOptions, privacy = this.#privacy): Item | Promise<Item> {
+    return this.#commonItem(event, options, privacy) ?? this.#anyItem(event, options, privacy)
   }
 
   /** `null` if the event, or what is to be done with it, is not ordinary in every way. */
-  #commonItem(event: AgentEvent, { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions): Item | null {
+  #commonItem(
+    event: AgentEvent,
+    { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions,
+    privacy: PrivacyPolicy,
+  ): Item | null {
     if (sign || this.#identities || this.#subjects || this.#redactsLater) return null
     const nowMs = this.#clock()
     // A redactor must see whatever it could find something in.
-    const steered = this.#privacy.redactor ? { isPlainAttribute, isPlainName } : undefined
+    const steered = privacy.redactor ? { isPlainAttribute, isPlainName } : undefined
     const common = readCommon(event, assurance, () => newId(nowMs), steered)
     if (!common) return null
     const { id, idGiven, time, subjects } = common
-    const subject = this.#privacy.looksAtEvents ? subjectOf(common) : undefined
+    const subject = privacy.looksAtEvents ? subjectOf(common) : undefined
     const kept: KeptPart[] = []
     for (const [name, part] of common.parts) {
-      const one = this.#privacy.keep(id, name, part, subject)
+      const one = privacy.keep(id, name, part, subject)
       if ('then' in one) this.#redactsLater = true
       if ('then' in one || one.withheld) return null
       kept.push(one)
@@ -511,7 +518,11 @@ export class Log implements Sink<LogDraft, Receipt> {
   }
 
   /** A promise if the redactor gives one: only this event waits for it, and the order of others is unaffected. */
-  #anyItem(event: AgentEvent, { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions): Item | Promise<Item> {
+  #anyItem(
+    event: AgentEvent,
+    { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions,
+    privacy: PrivacyPolicy,
+  ): Item | Promise<Item> {
     const given = prepareEvent(event, assurance)
     const prepared = this.#subjects ? { ...given, subjects: this.#subjects.find(given) } : given
     // Who signs a decision stands in the register of people: a token would be nobody's there.
@@ -520,11 +531,11 @@ export class Log implements Sink<LogDraft, Receipt> {
     const id = members.id ?? newId(nowMs)
     const time = members.time ?? formatTime(nowMs)
     const isTimed = members.time !== undefined && !isTimeFilledIn?.(event)
-    const redacted = this.#privacy.redactor && redactMembers(members, this.#privacy.redactor)
+    const redacted = privacy.redactor && redactMembers(members, privacy.redactor)
     let isPending = redacted !== null
     const kept: (KeptPart | Promise<KeptPart>)[] = []
     for (const [name, part] of parts) {
-      const one = this.#privacy.keep(id, name, part, members)
+      const one = privacy.keep(id, name, part, members)
       if ('then' in one) isPending = true
       kept.push(one)
     }

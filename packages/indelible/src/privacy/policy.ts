@@ -105,6 +105,12 @@ export class PrivacyPolicy {
     return (this.#stated.rules ?? []).length > 0
   }
 
+  /** The same rules with a redactor that fails on everything: what is left where text may not be kept unseen. */
+  withoutText(): PrivacyPolicy {
+    const redactor = { version: '', redact: () => ({ value: null, counts: {}, failed: true }) }
+    return new PrivacyPolicy(this.#stated, this.#origin, this.#key, redactor)
+  }
+
   /** Which mode part `name` of such an event gets, and by which rule. */
   decide(subject: RuleSubject, name: string): Decision {
     return this.#rules.decide(subject, name)
@@ -121,10 +127,16 @@ export class PrivacyPolicy {
     if (mode === 'none') return this.#kept(id, name, mode, 'null', {})
     const { value, clipped } = carry(part.value)
     const text = canonicalize(value)
+    const fingerprint = this.fingerprint(text)
+    if (mode === 'fingerprint' && !clipped) {
+      // The default, and canonical as it is.
+      const bytes = this.#lengths ? `"bytes":${utf8Length(text)},` : ''
+      return this.#keptText(id, name, mode, 'null', `{${bytes}"fingerprint":"${fingerprint}"}`)
+    }
     const meta: PartMeta = {
       ...(this.#lengths && { bytes: utf8Length(text) }),
       ...(clipped && { clipped }),
-      fingerprint: this.fingerprint(text),
+      fingerprint,
     }
     if (mode === 'fingerprint') return this.#kept(id, name, mode, 'null', meta)
     return this.#finish(id, name, mode, meta, () => this.#reduce(mode, value), value, text)
@@ -243,7 +255,11 @@ export class PrivacyPolicy {
   }
 
   #kept(id: string, name: string, mode: Mode, value: string, meta: PartMeta): KeptPart {
-    const metaText = canonicalize(meta)
+    return this.#keptText(id, name, mode, value, canonicalize(meta))
+  }
+
+  /** @param value and `metaText`: canonical JSON */
+  #keptText(id: string, name: string, mode: Mode, value: string, metaText: string): KeptPart {
     const { disclosure, commit } = disclose({ origin: this.#origin, id, name, value, meta: metaText })
     return { name, mode, commit, disclosure, stable: `["${name}","${mode}",${value},${metaText}]` }
   }
