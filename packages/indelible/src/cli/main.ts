@@ -35,6 +35,7 @@ import { addProve } from './prove.ts'
 import { addRecord } from './record.ts'
 import { addRedact } from './redact.ts'
 import { addRetention } from './retention.ts'
+import { addServe } from './serve.ts'
 import { addShow } from './show.ts'
 import { addStatus } from './status.ts'
 import { addStore } from './store-command.ts'
@@ -70,6 +71,7 @@ const COMMANDS: readonly CommandModule[] = [
   addWitness,
   addRetention,
   addHold,
+  addServe,
   addKeys,
   addIndex,
   addCopy,

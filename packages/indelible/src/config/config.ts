@@ -12,6 +12,7 @@ import { auditSection } from './audit-section.ts'
 import { captureSection } from './capture-section.ts'
 import { privacySection } from './privacy-section.ts'
 import { retentionSection } from './retention-section.ts'
+import { serverSection } from './server-section.ts'
 
 export const configSchema = z.strictObject({
   log: z.strictObject({
@@ -37,6 +38,7 @@ export const configSchema = z.strictObject({
   audit: auditSection,
   capture: captureSection,
   retention: retentionSection,
+  server: serverSection,
 })
 export type Config = z.infer<typeof configSchema>
 

@@ -56,6 +56,12 @@ export const csv: Exporter = {
   },
 }
 
+/** The same table of entries at hand, without parts. */
+export function csvRows(hits: readonly { readonly index: number; readonly record: ReadRecord }[]): string {
+  const rows = hits.map(({ index, record }) => formatRow(COLUMNS.map(([, cell]) => cell(record, index))))
+  return formatRow(COLUMNS.map(([name]) => name)) + rows.join('')
+}
+
 function partCell({ record, disclosures }: ExportedEntry, name: string): Cell {
   if (!hasPart(record, name)) return undefined
   const disclosure = disclosures.get(name)

@@ -2,7 +2,7 @@
 import { concat } from '../bytes.ts'
 import type { Hash } from './hash.ts'
 import type { NodeReader } from './proof.ts'
-import { fullTiles, TILE_WIDTH, tileNodeReader, tileWidth } from './tile.ts'
+import { fullTiles, TILE_WIDTH, type TileId, tileNodeReader, tileWidth } from './tile.ts'
 
 export interface TileSource {
   /** The 8,192 bytes of a full tile, or `null`. */
@@ -27,4 +27,19 @@ export function sourceNodeReader(source: TileSource, size: number): NodeReader {
 /** Hashes `[start, end)` at tile level `level`: leaf hashes, or the roots of the full tiles below. */
 export function tileHashes(source: TileSource, level: number, start: number, end: number): Promise<readonly Hash[]> {
   return level === 0 ? source.leaves(start, end) : source.tileRoots(level - 1, start, end)
+}
+
+/**
+ * A tile of the tree of `size` entries, full or partial, as C2SP tlog-tiles serves it; `null` if that tree has no such tile.
+ * Throws `RangeError` if hashes are missing.
+ */
+export async function readTileOf(source: TileSource, tile: TileId, size: number): Promise<Uint8Array | null> {
+  const { level, index, width } = tile
+  const isFull = width === TILE_WIDTH
+  if (isFull ? index >= fullTiles(level, size) : index > fullTiles(level, size)) return null
+  // A partial tile is served also of one that has filled up since: clients of older checkpoints ask for it.
+  if (!isFull && index === fullTiles(level, size) && width > tileWidth(level, size)) return null
+  if (isFull) return source.tile(level, index)
+  const start = index * TILE_WIDTH
+  return concat(...(await tileHashes(source, level, start, start + width)))
 }

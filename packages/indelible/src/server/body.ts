@@ -1,0 +1,56 @@
+/** Bodies of requests: bounded before and after decompression, and read as UTF-8 that is UTF-8. */
+import type { Readable } from 'node:stream'
+import { Readable as NodeReadable } from 'node:stream'
+import type { ReadableStream } from 'node:stream/web'
+import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { HttpProblem } from './problem.ts'
+
+/**
+ * The body, decompressed.
+ * @throws HttpProblem 413 if it is longer than `most` bytes as sent or unpacked, 415 for another coding, 400 if it is damaged
+ */
+export async function readBody(request: Request, most: number): Promise<Uint8Array> {
+  const declared = Number(request.headers.get('content-length') ?? 0)
+  if (declared > most) throw tooLarge(most)
+  if (!request.body) return new Uint8Array(0)
+  const coding = (request.headers.get('content-encoding') ?? 'identity').toLowerCase()
+  if (coding === 'identity') return collect(request.body as unknown as AsyncIterable<Uint8Array>, most)
+  const unpack = coding === 'gzip' ? createGunzip() : coding === 'zstd' ? createZstdDecompress() : null
+  if (!unpack)
+    throw new HttpProblem(415, 'ERR_ENCODING_UNSUPPORTED', 'content-encoding: expected gzip, zstd or identity')
+  const source = NodeReadable.fromWeb(request.body as unknown as ReadableStream)
+  source.on('error', (error) => unpack.destroy(error))
+  try {
+    return await collect(source.pipe(unpack as unknown as NodeJS.WritableStream & Readable), most)
+  } catch (error) {
+    if (error instanceof HttpProblem) throw error
+    throw new HttpProblem(400, 'ERR_ENCODING_INVALID', `body is not ${coding}, or was cut off`)
+  } finally {
+    source.destroy()
+    unpack.destroy()
+  }
+}
+
+/** @throws HttpProblem 400 if it is not UTF-8 */
+export function textOf(body: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(body)
+  } catch {
+    throw new HttpProblem(400, 'ERR_JSON_INVALID', 'body is not UTF-8')
+  }
+}
+
+async function collect(source: AsyncIterable<Uint8Array>, most: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of source) {
+    length += chunk.length
+    if (length > most) throw tooLarge(most)
+    chunks.push(chunk)
+  }
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length)
+}
+
+function tooLarge(most: number): HttpProblem {
+  return new HttpProblem(413, 'ERR_BODY_TOO_LARGE', `body is over ${most} bytes`)
+}

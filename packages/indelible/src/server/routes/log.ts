@@ -1,0 +1,201 @@
+/**
+ * The log as tlog-tiles lays it out, under `/v1/logs/{origin}/`: checkpoint and hash tiles. Never entry bundles: entries are for
+ * those who may read them. And proofs, and verification.
+ */
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
+import { toBase64 } from '../../bytes.ts'
+import { isIndelibleError } from '../../errors.ts'
+import { parseCheckpoint } from '../../note/checkpoint.ts'
+import { parseNote } from '../../note/signed-note.ts'
+import { proveConsistency, proveInclusion } from '../../tree/proof.ts'
+import { readTileOf, sourceNodeReader } from '../../tree/source.ts'
+import { parseTilePath, type TileId } from '../../tree/tile.ts'
+import { may } from '../access.ts'
+import { HttpProblem } from '../problem.ts'
+import { indexParam, problemResponses } from '../schemas.ts'
+import { authorize, recordRead, type ServerContext, type Service, type Variables, withLog } from '../service.ts'
+import type { TenantLog } from '../tenants.ts'
+
+const checkpointRoute = createRoute({
+  method: 'get',
+  path: '/v1/checkpoint',
+  operationId: 'readCheckpoint',
+  summary: 'The latest signed checkpoint of the log',
+  security: [{ bearer: [] }],
+  responses: {
+    200: { description: 'a signed note (C2SP tlog-checkpoint)', content: { 'text/plain': { schema: z.string() } } },
+    ...problemResponses(400, 401, 403, 404, 429, 503),
+  },
+})
+
+const inclusionRoute = createRoute({
+  method: 'get',
+  path: '/v1/proofs/inclusion',
+  operationId: 'proveInclusion',
+  summary: 'Prove that an entry is in the tree',
+  security: [{ bearer: [] }],
+  request: { query: z.object({ index: indexParam, size: indexParam.optional() }) },
+  responses: {
+    200: {
+      description: 'RFC 6962 audit path, and the checkpoint if none was asked for by size',
+      content: {
+        'application/json': {
+          schema: z.object({
+            index: z.number().int(),
+            size: z.number().int(),
+            proof: z.array(z.string()),
+            checkpoint: z.string().optional(),
+          }),
+        },
+      },
+    },
+    ...problemResponses(400, 401, 403, 404, 429, 500, 503),
+  },
+})
+
+const consistencyRoute = createRoute({
+  method: 'get',
+  path: '/v1/proofs/consistency',
+  operationId: 'proveConsistency',
+  summary: 'Prove that the log only grew',
+  security: [{ bearer: [] }],
+  request: { query: z.object({ from: indexParam, to: indexParam.optional() }) },
+  responses: {
+    200: {
+      description: 'RFC 6962 consistency proof',
+      content: {
+        'application/json': {
+          schema: z.object({
+            from: z.number().int(),
+            to: z.number().int(),
+            proof: z.array(z.string()),
+            checkpoint: z.string().optional(),
+          }),
+        },
+      },
+    },
+    ...problemResponses(400, 401, 403, 404, 429, 500, 503),
+  },
+})
+
+const verifyRoute = createRoute({
+  method: 'post',
+  path: '/v1/verify',
+  operationId: 'verifyLog',
+  summary: 'Verify the whole log, as this server sees it',
+  description:
+    'A convenience: the verdict comes from the party under examination. An auditor verifies with his own program.',
+  security: [{ bearer: [] }],
+  responses: {
+    200: { description: 'the report', content: { 'application/json': { schema: z.any() } } },
+    ...problemResponses(400, 401, 403, 404, 429, 500, 503),
+  },
+})
+
+export function addLog(app: OpenAPIHono<{ Variables: Variables }>, service: Service): void {
+  app.openapi(checkpointRoute, (c) =>
+    withLog(service, c, 'read_own', async ({ log }) => c.text((await log.checkpoint())!, 200)),
+  )
+
+  app.openapi(inclusionRoute, async (c) => {
+    const { index, size: wanted } = c.req.valid('query')
+    return withLog(service, c, 'read', async (tenant) => {
+      const { note, size } = await headOf(tenant)
+      const at = wanted ?? size
+      if (at > size || index >= at) throw outside(`entry ${index} in a tree of ${at}`, size)
+      const proof = await proveInclusion(index, at, sourceNodeReader(tenant.log.store, at))
+      return c.json(
+        { index, size: at, proof: proof.map(toBase64), ...(wanted === undefined && { checkpoint: note }) },
+        200,
+      )
+    })
+  })
+
+  app.openapi(consistencyRoute, async (c) => {
+    const { from, to: wanted } = c.req.valid('query')
+    return withLog(service, c, 'read', async (tenant) => {
+      const { note, size } = await headOf(tenant)
+      const to = wanted ?? size
+      if (to > size || from > to) throw outside(`sizes ${from} and ${to}`, size)
+      const proof = from === 0 ? [] : await proveConsistency(from, to, sourceNodeReader(tenant.log.store, to))
+      return c.json({ from, to, proof: proof.map(toBase64), ...(wanted === undefined && { checkpoint: note }) }, 200)
+    })
+  })
+
+  app.openapi(verifyRoute, (c) =>
+    withLog(service, c, 'read', async (tenant) => {
+      const { verifyHome } = await import('../../log/verify-home.ts')
+      const report = await verifyHome({ home: tenant.home })
+      await recordRead(tenant, c, 'verify', { verdict: report.verdict })
+      return c.json(report, 200)
+    }),
+  )
+
+  // Plain routes: their paths are C2SP's, not ours. Origins have slashes, so the rest of the path is taken apart here.
+  app.get('/v1/logs/*', async (c) => {
+    const rest = decodeURIComponent(new URL(c.req.url).pathname.slice('/v1/logs/'.length))
+    const at = rest.search(/\/(checkpoint$|tile\/)/)
+    if (at < 0) throw notFound()
+    const [origin, path] = [rest.slice(0, at), rest.slice(at + 1)]
+    const tenant = await tenantOf(service, c, origin)
+    const answer = await service.tenants.use(tenant, ({ log }) => serveTile(c, log, path))
+    if (answer === null) throw notFound()
+    return answer
+  })
+}
+
+/** Checkpoints and hash tiles say nothing but how much was logged; where the configuration says so, everybody may have them. */
+async function tenantOf(service: Service, c: ServerContext, origin: string): Promise<string> {
+  const folder = /^indelible\.invalid\/([0-9a-f]{16})$/.exec(origin)?.[1]
+  const row = folder === undefined ? undefined : service.state.tenants().find((one) => one.folder === folder)
+  if (service.config.public_tiles) {
+    if (!row) throw notFound()
+    return row.tenant
+  }
+  const principal = c.get('principal')
+  const isAllowed = row && may(principal, 'read') && (principal.tenant === null || principal.tenant === row.tenant)
+  if (!isAllowed) {
+    authorize(c, 'read')
+    throw notFound()
+  }
+  return row.tenant
+}
+
+async function serveTile(c: ServerContext, log: TenantLog['log'], path: string): Promise<Response> {
+  if (path === 'checkpoint') {
+    return c.text((await log.checkpoint())!, 200, {
+      'cache-control': 'no-store',
+      'content-type': 'text/plain; charset=utf-8',
+    })
+  }
+  const { size } = await headOf({ log })
+  const bytes = await readTileOf(log.store, tileAt(path), size)
+  if (!bytes) throw notFound()
+  // A tile of that width never changes.
+  return c.body(bytes as Uint8Array<ArrayBuffer>, 200, {
+    'content-type': 'application/octet-stream',
+    'cache-control': 'max-age=31536000, immutable',
+  })
+}
+
+function tileAt(path: string): TileId {
+  try {
+    return parseTilePath(path)
+  } catch (error) {
+    if (!isIndelibleError(error)) throw error
+    throw notFound()
+  }
+}
+
+async function headOf({ log }: Pick<TenantLog, 'log'>): Promise<{ note: string; size: number }> {
+  const note = (await log.checkpoint())!
+  return { note, size: parseCheckpoint(parseNote(note).text).size }
+}
+
+function outside(what: string, size: number): HttpProblem {
+  return new HttpProblem(400, 'ERR_RANGE_INVALID', `${what}: the log has ${size} entries`)
+}
+
+function notFound(): HttpProblem {
+  return new HttpProblem(404, 'ERR_NOT_FOUND', 'there is no such thing')
+}
