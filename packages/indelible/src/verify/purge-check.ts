@@ -56,6 +56,8 @@ export async function readPurge(
   tree: { readonly origin: string; readonly size: number; readonly root: Uint8Array },
   minIndex: number,
 ): Promise<PurgedPrefix | null> {
+  // The head says it, and nobody signs the head: no intent names such a number.
+  if (!Number.isSafeInteger(minIndex) || minIndex < 0) return null
   const last = await findIntent(evidence, tree, minIndex)
   if (!last) return null
   const carried = new Map<number, CarriedStatement>()
