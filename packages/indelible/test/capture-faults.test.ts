@@ -418,6 +418,32 @@ describe('a home', () => {
   })
 })
 
+describe('a draft that went through the spool', () => {
+  const values = [
+    'call +1 415 555 0100 or mail jane.doe@example.com',
+    { name: 'Jane', list: [1, { deep: 'x'.repeat(500) }], none: null },
+    'x'.repeat(5000),
+    new Error('boom'),
+    new Uint8Array(64),
+    undefined,
+  ]
+  for (const mode of ['none', 'fingerprint', 'keys', 'preview', 'full'] as const) {
+    it(`is the same event in mode ${mode}: the log knows it, and its disclosures are those that were spooled`, async () => {
+      const { log, records } = await memoryLog({}, { mode })
+      for (const value of values) {
+        const given = { ...event(1), id: newId(Date.now()), time: TIME, parts: { input: { value }, output: { value } } }
+        const first = log.draft(given)
+        const spooled = JSON.parse(JSON.stringify(first.toEvent()))
+        const again = log.draft(spooled, { assurance: 'enforced' })
+        expect(again.toEvent()).toEqual(spooled)
+        await log.append([first])
+        expect(await log.append([again])).toMatchObject([{ duplicate: true }])
+      }
+      expect(await records()).toHaveLength(values.length)
+    })
+  }
+})
+
 describe('a recorded run', () => {
   it('is a trace with everything in it, and the proof that its entries are in the log', async () => {
     const { home, log } = await homeLog()
