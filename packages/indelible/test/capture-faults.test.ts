@@ -436,6 +436,9 @@ describe('a draft that went through the spool', () => {
         const spooled = JSON.parse(JSON.stringify(first.toEvent()))
         const again = log.draft(spooled, { assurance: 'enforced' })
         expect(again.toEvent()).toEqual(spooled)
+        const restored = log.restore(spooled)
+        expect(restored.item).toEqual({ ...again.item, payloads: restored.item.payloads })
+        expect(restored.toEvent()).toEqual(spooled)
         await log.append([first])
         expect(await log.append([again])).toMatchObject([{ duplicate: true }])
       }

@@ -406,7 +406,8 @@ export class Delivery {
         bytes += next.draft.bytes
         chunk.push(next)
       }
-      if (!this.#spool!.write(chunk.map(({ draft }) => draft.toEvent()))) break
+      const events = chunk.map(({ draft }) => draft.toEvent())
+      if (!this.#spool!.write(events, this.#sink.policyMark)) break
       for (const one of chunk) one.isSpooled = true
       spooled.push(...chunk)
     }

@@ -69,6 +69,7 @@ export class Replay {
       return
     }
     const replayed: Replayed = { events: 0, from: null, to: null }
+    const mark = this.#sink.policyMark
     // While one batch is being written, the next is made: that is most of the work.
     let writing: Promise<void> = Promise.resolve()
     try {
@@ -76,7 +77,8 @@ export class Replay {
         if ('dropped' in frame) this.#losses.addLoss(frame.dropped)
         if (!('events' in frame)) continue
         for (let at = 0; at < frame.events.length; at += MAX_BATCH) {
-          const drafts = this.#draft(frame.events.slice(at, at + MAX_BATCH), replayed)
+          const isJudged = frame.policy !== undefined && frame.policy === mark
+          const drafts = this.#draft(frame.events.slice(at, at + MAX_BATCH), isJudged, replayed)
           await writing
           writing = this.#append(drafts)
           // It is awaited later; until then its failure is nobody's.
@@ -101,11 +103,12 @@ export class Replay {
     else this.#spool.remove(segment)
   }
 
-  #draft(events: readonly AgentEvent[], replayed: Replayed): EventDraft[] {
+  #draft(events: readonly AgentEvent[], isJudged: boolean, replayed: Replayed): EventDraft[] {
     const drafts: EventDraft[] = []
     for (const event of events) {
       try {
-        drafts.push(this.#sink.draft(event, { assurance: 'enforced' }))
+        const restored = isJudged ? this.#sink.restore?.(event) : undefined
+        drafts.push(restored ?? this.#sink.draft(event, { assurance: 'enforced' }))
       } catch (error) {
         if (!isIndelibleError(error, ...OF_THE_EVENT)) throw error
         this.#losses.addRefused({ id: event.id! }, error.code)

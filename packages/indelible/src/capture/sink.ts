@@ -40,6 +40,10 @@ export interface Sink<Draft extends EventDraft = EventDraft, Receipt extends Sin
    * @throws IndelibleError `ERR_EVENT_INVALID`, `ERR_ENTRY_TOO_LARGE`
    */
   draft(event: AgentEvent, options?: DraftOptions): Draft
+  /** Names the privacy policy in force; stands in a spool beside what was judged by it. */
+  readonly policyMark?: string
+  /** `draft` of an event that the same sink drafted before, under a policy of the same mark. */
+  restore?(event: AgentEvent): Draft
   /**
    * Makes drafts durable: all of them, in this order, or none. A draft whose id the log has already is not written again.
    * @throws IndelibleError as `Log.record`

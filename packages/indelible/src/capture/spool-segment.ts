@@ -9,7 +9,7 @@
  * - frame: `u32(length) ‖ nonce (12) ‖ AES-256-GCM ciphertext ‖ tag (16)`, the length being that of all that follows; its
  *   associated data is `u64(number of the frame from 0) ‖ tag of the frame before` (16 zero bytes for the first), so that
  *   frames can be neither left out nor put in another order
- * - plain text: JSON, `{"events":[…]}`, `{"dropped":{"events":n,"from":time,"to":time}}`, or `{"end":frames}`, which a
+ * - plain text: JSON, `{"events":[…],"policy":mark}`, the mark being left out by whoever has none, `{"dropped":{"events":n,"from":time,"to":time}}`, or `{"end":frames}`, which a
  *   segment that was closed has as its last
  */
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
@@ -30,7 +30,10 @@ export interface Loss {
   readonly to: string
 }
 
-export type Frame = { readonly events: readonly AgentEvent[] } | { readonly dropped: Loss } | { readonly end: number }
+export type Frame =
+  | { readonly events: readonly AgentEvent[]; readonly policy?: string }
+  | { readonly dropped: Loss }
+  | { readonly end: number }
 
 /** Writes the bytes of one segment; where they go is the caller's. */
 export class SegmentWriter {

@@ -97,8 +97,8 @@ export class Spool {
    * Writes a frame, and returns whether it could: not if the spool is full, or the disk is, or cannot be written. What was
    * written outlives this process; a power cut only once {@link sync} is through.
    */
-  write(events: readonly AgentEvent[]): boolean {
-    return this.#write({ events }, this.#options.maxBytes)
+  write(events: readonly AgentEvent[], policy?: string): boolean {
+    return this.#write({ events, ...(policy !== undefined && { policy }) }, this.#options.maxBytes)
   }
 
   /** Notes that events were lost. It has some room of its own. */

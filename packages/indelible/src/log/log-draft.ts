@@ -2,7 +2,9 @@
 
 import { fromUtf8 } from '../bytes.ts'
 import type { EventDraft } from '../capture/sink.ts'
-import type { AgentEvent } from '../record/schema.ts'
+import { commitTo } from '../record/disclosure.ts'
+import type { Mode } from '../record/event.ts'
+import { type AgentEvent, type AuditRecord, ENTRY_SCHEMA } from '../record/schema.ts'
 import type { Item } from './sequencer.ts'
 
 /** About what a draft takes in memory beside its texts, bytes. */
@@ -50,3 +52,38 @@ export class LogDraft implements EventDraft {
     } as AgentEvent
   }
 }
+
+/** An event of the log's own spool, taken apart. */
+export interface RestoredEvent {
+  readonly id: string
+  readonly record: Omit<AuditRecord, 'observed'>
+  readonly kept: readonly { readonly name: string; readonly disclosure: string; readonly stable: string }[]
+  readonly subjects: readonly string[]
+}
+
+/**
+ * Takes apart what {@link LogDraft.toEvent} made, without validating it again or asking the privacy policy again. Only for
+ * events of a spool that only this deployment's key opens, spooled under the rules that are in force.
+ * @returns `null` if it is not of that form
+ */
+export function restoreEvent(event: AgentEvent, origin: string): RestoredEvent | null {
+  const { parts: given = {}, subjects = [], id, ...members } = event
+  if (typeof id !== 'string' || typeof members.time !== 'string') return null
+  const kept: { name: string; disclosure: string; stable: string }[] = []
+  const parts: Record<string, { commit: string; mode: Mode }> = {}
+  for (const [name, part] of Object.entries(given)) {
+    if (!('disclosure' in part)) return null
+    const { disclosure, mode } = part
+    const start = `["indelible/part@1",${JSON.stringify(origin)},"${id}","${name}","`
+    if (!disclosure.startsWith(start)) return null
+    // After the salt, 43 characters and a quote: what stays the same for a retry.
+    const rest = disclosure.slice(start.length + SALT_LENGTH + 1)
+    if (!rest.startsWith(',')) return null
+    kept.push({ name, disclosure, stable: `["${name}","${mode}"${rest}` })
+    parts[name] = { commit: commitTo(disclosure), mode }
+  }
+  const record = { ...members, id, schema: ENTRY_SCHEMA, ...(kept.length > 0 && { parts }) }
+  return { id, record: record as unknown as Omit<AuditRecord, 'observed'>, kept, subjects }
+}
+
+const SALT_LENGTH = 43

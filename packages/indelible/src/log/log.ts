@@ -30,7 +30,7 @@ import type { ConfigChange } from './config-change.ts'
 import { Eraser } from './erase.ts'
 import { bareSite, type EraseRequest, type ErasureReceipt, type ErasureSite } from './erasure.ts'
 import type { Identities } from './identities.ts'
-import { LogDraft } from './log-draft.ts'
+import { LogDraft, restoreEvent } from './log-draft.ts'
 import { NullSequencer } from './null-sequencer.ts'
 import { type ReadFacts, readItem } from './reads.ts'
 import { type Clock, type Item, type Place, Sequencer, type SequencerOptions, type Sequencing } from './sequencer.ts'
@@ -216,6 +216,20 @@ export class Log implements Sink<LogDraft, Receipt> {
     const named = event.id === undefined ? { ...event, id: newId(this.#clock()) } : event
     const later = named === event ? item : (this.#item(named, options) as Promise<Item>)
     return new LogDraft(this.#item(named, options, this.#privacy.withoutText()) as Item, this.#awaited(later))
+  }
+
+  /** Names the privacy rules in force: what was spooled under them need not be judged again. */
+  get policyMark(): string {
+    return toBase64Url(sha256(this.#privacy.version))
+  }
+
+  /** {@link draft} of an event that this log drafted before, under the same {@link policyMark}, and spooled. */
+  restore(event: AgentEvent): LogDraft {
+    const restored = restoreEvent(event, this.origin)
+    if (!restored) return this.draft(event, { assurance: 'enforced' })
+    const { id, record, kept, subjects } = restored
+    const { draft, stable } = draftEntry(record, { time: true })
+    return new LogDraft({ id, idGiven: true, draft, payloads: kept, subjects, digest: this.#digest(stable, kept) })
   }
 
   /** Makes drafts durable: all of them, in consecutive entries and in this order, or none. Rejects as {@link record}. */
@@ -573,7 +587,7 @@ export class Log implements Sink<LogDraft, Receipt> {
     record.decision.signature = formatSignatureLine(signer.key, signer.sign(statement))
   }
 
-  #digest(stable: string, kept: readonly KeptPart[]): Uint8Array {
+  #digest(stable: string, kept: readonly { readonly stable: string }[]): Uint8Array {
     return concat(this.#privacyMark, hmacSha256(this.#keys.ids, stable + kept.map((part) => part.stable).join('')))
   }
 
