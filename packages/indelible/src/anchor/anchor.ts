@@ -7,6 +7,7 @@
  * log says. A kind is done when `describeAnchor` of `indelible/testing` passes unchanged.
  */
 import type { AnchorConfig } from '../config/anchors-section.ts'
+import type { WitnessPolicy } from '../note/policy.ts'
 import type { LogStore } from '../store/store.ts'
 import type { AnchorReceipt, AnchorVerifier } from '../verify/anchors.ts'
 import type { AnchorTrust } from '../verify/trust.ts'
@@ -89,4 +90,6 @@ export interface AnchorKind {
    * @throws IndelibleError `ERR_POLICY_INVALID` naming the member
    */
   verifier(trust: AnchorTrust, use: AnchorUse): Promise<AnchorVerifier>
+  /** The witnesses that such an anchor asks, with their quorum, for those who read the log's evidence. Throws as {@link open}. */
+  policy?(config: AnchorConfig, directory: string): WitnessPolicy
 }

@@ -1,6 +1,7 @@
 /** Kinds of anchors by name. A new one is a file beside the others and a line here. */
 import type { AnchorConfig } from '../config/anchors-section.ts'
 import { IndelibleError } from '../errors.ts'
+import type { WitnessPolicy } from '../note/policy.ts'
 import { quote } from '../note/text.ts'
 import type { AnchorVerifier } from '../verify/anchors.ts'
 import type { AnchorTrust } from '../verify/trust.ts'
@@ -37,6 +38,11 @@ export async function openAnchorVerifier(trust: AnchorTrust, use: AnchorUse): Pr
   const kind = await find(trust.kind)
   if (!kind) throw new IndelibleError('ERR_POLICY_INVALID', `anchor ${quote(trust.name)}: ${unknownKind(trust.kind)}`)
   return kind.verifier(trust, use)
+}
+
+/** The witnesses that an anchor asks; `null` if it is of a kind without. Throws as {@link openAnchor}. */
+export async function anchorPolicy(config: AnchorConfig, directory: string): Promise<WitnessPolicy | null> {
+  return (await find(config.kind))?.policy?.(config, directory) ?? null
 }
 
 async function find(kind: string): Promise<AnchorKind | null> {

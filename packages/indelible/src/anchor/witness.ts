@@ -36,16 +36,23 @@ const trustSchema = z.strictObject({
   ask: z.boolean().default(false),
 })
 
+const failure = (config: AnchorConfig) => (message: string) =>
+  new IndelibleError('ERR_CONFIG_INVALID', `anchor ${quote(config.name)}: ${message}`)
+
+function policyOf(config: AnchorConfig, directory: string): WitnessPolicy {
+  const fail = failure(config)
+  return readPolicy(parseOptions(optionsSchema, config.options, fail), directory, fail)
+}
+
 export const witnessKind: AnchorKind = {
   kind: 'witness',
   async open(config, use) {
-    const fail = (message: string) =>
-      new IndelibleError('ERR_CONFIG_INVALID', `anchor ${quote(config.name)}: ${message}`)
-    const options = parseOptions(optionsSchema, config.options, fail)
-    const policy = readPolicy(options, use.directory, fail)
+    const fail = failure(config)
+    const policy = policyOf(config, use.directory)
     if (policy.quorum === 'none') throw fail('the policy asks for no witness (quorum none)')
     return new WitnessAnchor(config, policy, use, fail)
   },
+  policy: policyOf,
   async verifier(trust: AnchorTrust, use: AnchorUse) {
     const fail = (message: string) =>
       new IndelibleError('ERR_POLICY_INVALID', `anchor ${quote(trust.name)}: ${message}`)

@@ -75,6 +75,7 @@ async function exportEntries(
         engine: query,
         origin: query.origin,
         vkey: log.vkey,
+        ...(format === 'evidence' && (await anchorFacts(log.home, log.vkey))),
         filter,
         ...(runs[0] !== undefined && { run: runs[0] }),
         disclose,
@@ -97,6 +98,14 @@ async function exportEntries(
     if (interrupt.exitCode === null) throw error
     context.exitCode = interrupt.exitCode
   }
+}
+
+/** What others vouch for, and whom the log proposes to trust with that. */
+async function anchorFacts(home: string, vkey: string) {
+  const { newestReceipts, proposedPolicy } = await import('../anchor/proposal.ts')
+  const { loadConfig } = await import('../config/config.ts')
+  const config = loadConfig(home)
+  return { anchors: newestReceipts(home, config), policy: await proposedPolicy(home, config, vkey) }
 }
 
 /** A file that is there whole or not at all. */

@@ -12,6 +12,7 @@ import { formatTime } from '../record/time.ts'
 import { leafHash } from '../tree/hash.ts'
 import { checkInclusion, type NodeReader, proveInclusion } from '../tree/proof.ts'
 import {
+  ANCHORS,
   BUNDLE_FORMAT,
   type BundleManifest,
   CHECKPOINT,
@@ -21,7 +22,9 @@ import {
   MAX_FILES_ENTRIES,
   manifestJsonSchema,
   PROPOSED_KEY,
+  PROPOSED_POLICY,
 } from '../verify/bundle-format.ts'
+import { formatBundleAnchors } from './evidence-anchors.ts'
 import { PacksLayout } from './evidence-packs.ts'
 import { formatIndexPage, formatReadme, formatTableRow, MAX_ROWS } from './evidence-pages.ts'
 import { ExportedEntries, type ExportedEntry, type Exporter, type ExportSource, filterOf } from './exporter.ts'
@@ -54,6 +57,9 @@ export const evidence: Exporter = {
     await zip.add('schemas/manifest.schema.json', json(manifestJsonSchema()))
 
     const read = cachedNodeReader(source.store, size)
+    const anchors = await formatBundleAnchors(source.anchors ?? [], checkpoint, read)
+    if (anchors !== '') await zip.add(ANCHORS, anchors)
+    if (source.policy) await zip.add(PROPOSED_POLICY, source.policy)
     const writer =
       layout === 'files' ? new FilesLayout(zip, note, checkpoint, read) : new PacksLayout(zip, checkpoint, read)
     const rows: string[] = []

@@ -1,4 +1,5 @@
 /** What every export format has in common: where entries come from, and which of their parts go along. */
+
 import { IndelibleError } from '../errors.ts'
 import type { EntryFilter } from '../query/filter.ts'
 import type { QueryEngine, QueryHit } from '../query/query.ts'
@@ -7,6 +8,7 @@ import type { ReadRecord } from '../record/entry.ts'
 import { PART_NAME } from '../record/schema.ts'
 import { isSealed } from '../record/sealed.ts'
 import type { LogStore } from '../store/store.ts'
+import type { AnchorReceipt } from '../verify/anchors.ts'
 
 export interface ExportSource {
   readonly store: LogStore
@@ -14,6 +16,10 @@ export interface ExportSource {
   readonly origin: string
   /** Key that signs the log's checkpoints, now. */
   readonly vkey: string
+  /** What others vouch for, the newest of each anchor. */
+  readonly anchors?: readonly AnchorReceipt[]
+  /** C2SP policy of the witnesses that the log asks, to be proposed to readers. */
+  readonly policy?: string | null
   readonly filter: EntryFilter
   /** Entries of this run only. `trace` needs it. */
   readonly run?: string

@@ -33,7 +33,12 @@ export const CHECKPOINT = 'checkpoint'
 /** The exporter's proposal of a key to trust. No check reads it. */
 export const PROPOSED_KEY = 'proposed.vkey'
 
-const PLAIN = new Set([MANIFEST, CHECKPOINT, PROPOSED_KEY, 'README.txt', 'index.html'])
+/** What others vouch for: a line of JSON for each receipt, with the proof that leads from it to the checkpoint. */
+export const ANCHORS = 'anchors.jsonl'
+/** The exporter's proposal of whose cosignatures to trust, a C2SP policy. No check reads it. */
+export const PROPOSED_POLICY = 'proposed.policy'
+
+const PLAIN = new Set([MANIFEST, CHECKPOINT, ANCHORS, PROPOSED_POLICY, PROPOSED_KEY, 'README.txt', 'index.html'])
 const SCHEMA = /^schemas\/[a-z]{1,32}\.schema\.json$/
 const NAME =
   /^(?:(entries|proofs)\/([0-9]{12,16})\.(json|tlog-proof)|disclosures\/([0-9]{12,16})\/([a-z][a-z0-9_.-]{0,63})\.json|packs\/([0-9]{6})\.(jsonl|hashes))$/

@@ -1,4 +1,5 @@
 /** What the check of an evidence bundle says. */
+import type { AnchoredBy } from './anchors.ts'
 
 /** Every finding there is about a bundle. `docs/threat-model.md` has a row for each. */
 export const BUNDLE_FINDING_CODES = [
@@ -14,6 +15,8 @@ export const BUNDLE_FINDING_CODES = [
   'checkpoint_unverified',
   'checkpoint_mismatch',
   'split_view',
+  'anchor_missing',
+  'anchor_invalid',
   'root_mismatch',
   'proof_invalid',
   'index_mismatch',
@@ -60,6 +63,8 @@ export interface BundleReport {
   readonly erased: number
   /** What the exporter says that it looked for and when: checked against nothing, but that entries of a run are of that run. */
   readonly claimed: { readonly created: string; readonly software: string; readonly scope: unknown } | null
+  /** Who vouches for the log up to a size, by the anchors of the policy. */
+  readonly anchored: readonly AnchoredBy[]
   readonly established: readonly string[]
   readonly findings: readonly BundleFinding[]
   /** Findings beyond those listed. */

@@ -9,8 +9,10 @@ import { type Checkpoint, openCheckpoint } from '../note/checkpoint.ts'
 import { formatVkey, SIGNATURE_COSIGNATURE } from '../note/signed-note.ts'
 import { quote } from '../note/text.ts'
 import { parseJson } from '../record/jcs.ts'
+import type { Anchored } from './anchor-check.ts'
+import { checkBundleAnchors } from './bundle-anchors.ts'
 import { BundleEntries } from './bundle-entries.ts'
-import { type BundleManifest, CHECKPOINT, MANIFEST, manifestSchema, parseBundleName } from './bundle-format.ts'
+import { ANCHORS, type BundleManifest, CHECKPOINT, MANIFEST, manifestSchema, parseBundleName } from './bundle-format.ts'
 import { BundleFindings, type BundleReport } from './bundle-report.ts'
 import type { TrustPolicy } from './evidence.ts'
 import { isUnverified } from './key-history.ts'
@@ -67,6 +69,7 @@ class BundleCheck {
   #accepted: { readonly checkpoint: Checkpoint; readonly key: string; readonly cosignatures: number } | null = null
   #entries: BundleEntries | null = null
   #isPinned = false
+  #anchored: readonly Anchored[] = []
 
   constructor(policy: BundlePolicy, options: CheckBundleOptions) {
     this.#policy = policy
@@ -91,6 +94,9 @@ class BundleCheck {
     this.#accept(text)
     if (this.#accepted === null) return
     const { checkpoint } = this.#accepted
+    const anchors = present.has(ANCHORS) ? await read(ANCHORS) : null
+    const receipts = anchors && textOf(anchors)
+    this.#anchored = await checkBundleAnchors(receipts, text, checkpoint, this.#policy, this.findings)
     const { origin, pin } = this.#policy
     const entries = new BundleEntries(
       { names: files.names, read },
@@ -236,6 +242,7 @@ class BundleCheck {
       withheld: entries?.withheld ?? 0,
       erased: entries?.erasures.erased ?? 0,
       claimed: manifest && { created: manifest.created, software: manifest.software, scope: manifest.scope },
+      anchored: this.#anchored.map(({ size: _, ...who }) => who),
       established: this.#established(isProven),
       findings: listed,
       more_findings: count - listed.length,
@@ -252,6 +259,10 @@ class BundleCheck {
     const statements: string[] = []
     if (this.#accepted) statements.push(`a key of the policy signed a log of ${size} entries`)
     if (!isProven) return statements
+    for (const { anchor, by, time, size: upTo } of this.#anchored) {
+      const when = time === null ? '' : ` at ${time}`
+      statements.push(`anchor ${anchor} (${by.join(', ')}) vouched for the first ${upTo} entries of that log${when}`)
+    }
     const { entries, disclosed } = this.#entries!
     const run = this.#manifest?.scope.run
     statements.push(`${entries} of these entries are in the bundle, unaltered and at their places`)
@@ -280,7 +291,9 @@ class BundleCheck {
     return [
       ...notes,
       'whether the log still holds these entries, or has grown or been cut off since this checkpoint',
-      'whether others are shown another log: no witness vouches for this checkpoint',
+      ...(this.#anchored.length > 0
+        ? []
+        : ['whether others are shown another log: no witness vouches for this checkpoint']),
       'where the key came from: one that came with the bundle would prove nothing',
       "README, index.html, schemas and what the manifest says of time and software: the exporter's word",
     ]
