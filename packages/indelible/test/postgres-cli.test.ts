@@ -34,26 +34,37 @@ describe.skipIf(noServer)('the command line on a home whose log is in Postgres',
 
     const origin = `example.com/${role}`
     const made = await json('init', '--store', server.href, '--origin', origin)
+    expect((await run(['config', 'set', 'privacy.mode', 'full'])).code).toBe(0)
     const input = Array.from({ length: 30 }, (_, i) => JSON.stringify(event(i))).join('\n')
     expect(await run(['record'], { input })).toMatchObject({ code: 0 })
     expect(await json('list', '--actor', 'agent-1', '--count')).toMatchObject({ count: 10 })
     expect((await run(['list', '--type', 'tool.*', '--limit', '5'])).stdout.trim().split('\n').length).toBeGreaterThan(
       4,
     )
-    expect((await run(['show', '7'])).stdout).toContain('agent-0')
+    expect((await run(['show', '8'])).stdout).toContain('agent-0')
     expect((await run(['show', 'r1'])).code).toBeLessThan(3)
     expect((await run(['tail', '-n', '3', '--json'])).stdout.trim().split('\n')).toHaveLength(3)
     expect((await run(['prove', '7'])).code).toBe(0)
 
+    // Payloads are encrypted, as a server's WAL and backups keep what was deleted: they are found all the same, and nothing
+    // of them is in the database.
+    expect(await json('list', '--text', 'NUMBER7', '--count')).toMatchObject({ count: 1 })
+    expect(await json('list', '--text', 'number', '--count')).toMatchObject({ count: 0 })
+    const held = `SELECT count(*)::int AS n FROM indelible.payloads p JOIN indelible.logs l ON l.id = p.log WHERE origin = '${origin}'`
+    expect(await sql(server.href, held)).toEqual([{ n: 30 }])
+    expect(await sql(server.href, `${held} AND disclosure LIKE '%number%'`)).toEqual([{ n: 0 }])
+    const words = `SELECT count(*)::int AS n FROM indelible.index_words WHERE array_to_string(words, ' ') LIKE '%number7%'`
+    expect(await sql(server.href, words)).toEqual([{ n: 0 }])
+
     const status = await json('status')
-    expect(status).toMatchObject({ origin, entries: 31, index: { size: 31, behind: 0 } })
+    expect(status).toMatchObject({ origin, entries: 32, index: { size: 32, behind: 0 } })
     expect(status.store.file).toBe(`127.0.0.1:${server.port}${server.pathname}`)
     expect(status.store.bytes).toBeGreaterThan(10_000)
     expect((await run(['status'])).code).toBe(0)
     const doctor = await json('doctor')
     expect(doctor.checks.filter(({ state }: { state: string }) => state === 'failure')).toEqual([])
     expect((await run(['config'])).code).toBe(0)
-    expect(await run(['index', 'rebuild'])).toMatchObject({ code: 0, stdout: 'indexed 31 entries\n' })
+    expect(await run(['index', 'rebuild'])).toMatchObject({ code: 0, stdout: 'indexed 32 entries\n' })
 
     writeFileSync(box.path('mac.key'), made.mac_key)
     const verified = await run(['verify', '--mac-key', box.path('mac.key')])

@@ -16,6 +16,9 @@ export const BLOCK = 4096
 /** Part name under which the words of an entry's attributes are kept: no part is called so. */
 const ATTRIBUTES = ''
 
+/** Modes of parts whose disclosures hold no value. */
+const TEXTLESS: ReadonlySet<string> = new Set(['none', 'fingerprint'])
+
 export interface Indexed {
   readonly index: number
   readonly record: ReadRecord
@@ -38,10 +41,10 @@ export async function readChunk(
     query(`SELECT idx, name, disclosure FROM ${s}.payloads WHERE log = $1 AND idx >= $2 AND idx < $3`, range),
   ])
   const parts = new Map<number, Map<string, string>>()
-  const sealed = new Set<number>()
+  const sealed = new Map<number, string[]>()
   for (const { idx, name, disclosure } of payloads) {
     if (isSealed(disclosure)) {
-      sealed.add(idx)
+      sealed.set(idx, [...(sealed.get(idx) ?? []), name])
       continue
     }
     const text = textOf(disclosure)
@@ -57,7 +60,8 @@ export async function readChunk(
     }
     const texts = parts.get(idx) ?? new Map<string, string>()
     if (record.attributes) texts.set(ATTRIBUTES, searchableText(record, []))
-    rows.push({ index: idx, record, isSealed: sealed.has(idx), texts })
+    const isSealedText = (name: string) => !TEXTLESS.has(record.parts?.[name]?.mode ?? '')
+    rows.push({ index: idx, record, isSealed: sealed.get(idx)?.some(isSealedText) ?? false, texts })
   }
   const last = entries.at(-1)
   return { rows, leaf: last?.idx === end - 1 ? bytesOf(last!.leaf) : null }

@@ -22,12 +22,15 @@ const INDEX_VERSION = 1
 /** Entries of one transaction: memory grows with it. */
 const CHUNK = 1000
 
-/** How many rows of a condition are counted to learn which is the rarest. */
-const PROBE = 1000
+/** How many of the last rows of a condition are looked at to learn which is the rarest. */
+const PROBE = 200
 
 /** Entries that a search for words looks at first, and how much further it looks each time. */
 const FIRST_SPAN = 16_384
 const SPAN_GROWTH = 8
+
+/** Span of indexes whose payloads are opened together. */
+const OPENED = 500
 
 /** Rows that may match, fetched at a time where payloads have to be opened to know. */
 const CANDIDATES = 500
@@ -197,13 +200,18 @@ export class PostgresIndex implements DerivedIndex {
       probes
         .map(
           ({ at, column }, i) =>
-            `SELECT ${at} AS at, count(*) AS n FROM (SELECT 1 FROM ${this.#s}.index_rows WHERE log = $1
-               AND ${column} = $${i + 4}::bigint AND idx >= $2 AND idx < $3 LIMIT ${PROBE}) probe_${i}`,
+            `SELECT ${at} AS at, count(*) AS n, min(idx) AS first FROM (
+               SELECT idx FROM ${this.#s}.index_rows WHERE log = $1 AND ${column} = $${i + 4}::bigint AND idx >= $2
+                 AND idx < $3 ORDER BY idx DESC LIMIT ${PROBE}) probe_${i}`,
         )
         .join(' UNION ALL '),
       [this.#log, lower, upper, ...probes.map(({ term }) => String(term))],
     )
-    const sums = conditions.map((_, at) => counts.reduce((sum, row) => sum + (row.at === at ? Number(row.n) : 0), 0))
+    const sums = conditions.map(() => 0)
+    for (const { at, n, first } of counts) {
+      // As many in the whole window as in the part of it that was looked at.
+      sums[at]! += n < PROBE ? n : (PROBE * (upper - lower)) / (upper - first)
+    }
     return conditions[sums.indexOf(Math.min(...sums))]!
   }
 
@@ -235,7 +243,8 @@ export class PostgresIndex implements DerivedIndex {
       else upper = from
       for (;;) {
         const rows = await this.#walk(compiled, null, { lower: from, upper: to, order, limit: CANDIDATES })
-        for (const { idx, is_sealed } of rows) if (!is_sealed || (await this.#isMatch(filter, idx))) yield idx
+        const opened = await this.#opened(filter, rows)
+        for (const { idx, is_sealed } of rows) if (!is_sealed || opened.has(idx)) yield idx
         if (rows.length < CANDIDATES) break
         if (isUp) from = rows.at(-1)!.idx + 1
         else to = rows.at(-1)!.idx
@@ -243,15 +252,25 @@ export class PostgresIndex implements DerivedIndex {
     }
   }
 
-  async #isMatch(filter: ParsedFilter, index: number): Promise<boolean> {
-    const texts = await disclosuresOf(this.#store, index, index + 1)
-    for await (const rows of this.#store.entries(index, index + 1)) {
-      for (const { entry } of rows) {
-        const record = parseEntry(entry)
-        return matches(filter, record, () => searchableText(record, texts.get(index) ?? []))
+  /** Those of the entries with encrypted payloads that answer the filter. */
+  async #opened(filter: ParsedFilter, rows: readonly { idx: number; is_sealed: boolean }[]): Promise<Set<number>> {
+    const sealed = rows.flatMap(({ idx, is_sealed }) => (is_sealed ? [idx] : [])).sort((a, b) => a - b)
+    const found = new Set<number>()
+    for (let at = 0; at < sealed.length; ) {
+      const start = sealed[at]!
+      const asked = new Set<number>()
+      while (at < sealed.length && sealed[at]! < start + OPENED) asked.add(sealed[at++]!)
+      const end = sealed[at - 1]! + 1
+      const texts = await disclosuresOf(this.#store, start, end)
+      for await (const chunk of this.#store.entries(start, end)) {
+        for (const { index, entry } of chunk) {
+          if (!asked.has(index)) continue
+          const record = parseEntry(entry)
+          if (matches(filter, record, () => searchableText(record, texts.get(index) ?? []))) found.add(index)
+        }
       }
     }
-    return false
+    return found
   }
 
   /** The window, narrowed to the blocks in which a time of the range can be; `null` if there is none. */
