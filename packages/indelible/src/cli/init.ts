@@ -34,7 +34,10 @@ export function addInit(program: Command, context: Context): void {
         .choices(['default', 'fips'])
         .default('default'),
     )
-    .option('--store <url>', 'where the entries go, such as sqlite:PATH (default: sqlite:log.db in the home)')
+    .option(
+      '--store <url>',
+      'where the entries go: sqlite:PATH, file:DIR or postgres://… (default: sqlite:log.db in the home)',
+    )
     .option('--epoch-seconds <n>', 'length of an epoch of the HMAC chain (default: 3600)', parsePositive)
     .option('--keys-dir <dir>', 'folder for the keys: best one that is not backed up with the database')
     .option('--recipient <file>', 'encrypt the mac verification key to this RSA public key (PEM) instead of showing it')
