@@ -46,6 +46,16 @@ export function secret(name: string, what: string): string {
 /** Whether any file under `folder` holds `text`, in UTF-8, and as the full-text index would have it. */
 export function isHeld(folder: string, text: string): boolean {
   return readdirSync(folder, { withFileTypes: true, recursive: true }).some(
-    (entry) => entry.isFile() && readFileSync(join(entry.parentPath, entry.name)).includes(text),
+    (entry) => entry.isFile() && contentOf(join(entry.parentPath, entry.name)).includes(text),
   )
+}
+
+/** Nothing, of a file that another process has just removed. */
+function contentOf(path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    return Buffer.alloc(0)
+  }
 }
