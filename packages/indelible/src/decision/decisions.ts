@@ -38,7 +38,7 @@ const scope = {
     .string()
     .regex(/^(sha256|sha384|sha512|hmac-sha256):[0-9A-Za-z_-]{43,128}$/)
     .optional(),
-  references: z.array(z.json()).max(256).optional(),
+  references: z.array(z.unknown()).max(256).optional(),
   /** What the signature means. Default says what kind of decision it is. */
   meaning: name.optional(),
   /** Name as printed beside a signature (21 CFR 11.50). */
@@ -52,7 +52,7 @@ export const approvalInput = z.strictObject({
   ...scope,
   ...bounded,
   rationale: said,
-  constraints: z.json().optional(),
+  constraints: z.unknown().optional(),
   decision: z.enum(['approved', 'rejected']).default('approved'),
 })
 export const waiverInput = z.strictObject({
@@ -60,7 +60,7 @@ export const waiverInput = z.strictObject({
   ...bounded,
   rationale: said,
   waivedControls: z.array(name).min(1).max(32),
-  constraints: z.json().optional(),
+  constraints: z.unknown().optional(),
   /** Says on purpose that it has no end. */
   noEnd: z.literal(true).optional(),
 })
@@ -68,7 +68,7 @@ export const attestationInput = z.strictObject({
   ...scope,
   ...bounded,
   statement: said,
-  constraints: z.json().optional(),
+  constraints: z.unknown().optional(),
 })
 export type ApprovalInput = z.input<typeof approvalInput>
 export type WaiverInput = z.input<typeof waiverInput>

@@ -29,7 +29,7 @@ export const datasetInput = z.strictObject({
   license: name.optional(),
   datasheetUrl: z.string().max(4096).optional(),
   contentHash: digest,
-  preprocessing: z.json().optional(),
+  preprocessing: z.unknown().optional(),
   piiResidualRisk: name.optional(),
 })
 export const datasetAttestationInput = z.strictObject({
@@ -47,7 +47,7 @@ export const trainingInput = z.strictObject({
   ...model,
   runId: name,
   datasets: z.array(datasetRef).min(1).max(64),
-  parameters: z.json().optional(),
+  parameters: z.unknown().optional(),
 })
 export const evaluationInput = z.strictObject({
   ...common,
@@ -56,7 +56,7 @@ export const evaluationInput = z.strictObject({
   runId: name.optional(),
   metrics,
   passed: z.boolean(),
-  report: z.json().optional(),
+  report: z.unknown().optional(),
 })
 export const modelInput = z.strictObject({
   ...common,
@@ -64,7 +64,7 @@ export const modelInput = z.strictObject({
   version: name,
   /** Training run that made it. */
   runId: name.optional(),
-  card: z.json().optional(),
+  card: z.unknown().optional(),
 })
 export const promotionInput = z.strictObject({
   ...common,
@@ -78,7 +78,7 @@ export const deploymentInput = z.strictObject({
   ...model,
   deploymentId: name,
   environment: name.optional(),
-  configuration: z.json().optional(),
+  configuration: z.unknown().optional(),
 })
 export const retirementInput = z.strictObject({
   ...common,

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import { Readable as NodeReadable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { type Json, parseJson } from '../record/jcs.ts'
 import { HttpProblem } from './problem.ts'
 
 /**
@@ -29,6 +30,11 @@ export async function readBody(request: Request, most: number): Promise<Uint8Arr
     source.destroy()
     unpack.destroy()
   }
+}
+
+/** The body as JSON, with nothing said twice. Throws as {@link readBody}; IndelibleError `ERR_JSON_INVALID` */
+export async function readJson(request: Request, most: number): Promise<Json> {
+  return parseJson(textOf(await readBody(request, most)))
 }
 
 /** @throws HttpProblem 400 if it is not UTF-8 */

@@ -4,11 +4,13 @@
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Approvals } from '../decision/approvals.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { writeFileAtomic } from '../keys/files.ts'
 import { createLog, openLog } from '../log/home.ts'
 import type { Log } from '../log/log.ts'
 import { type HomeQuery, openQuery } from '../query/home-query.ts'
+import type { Retention } from '../retention/retention.ts'
 import type { ServerState } from './state.ts'
 
 /** One tenant's log, open. */
@@ -17,6 +19,9 @@ export interface TenantLog {
   readonly home: string
   readonly log: Log
   readonly query: HomeQuery
+  /** Opened when they are first asked for; closed with the log. */
+  retention(): Promise<Retention>
+  approvals(): Promise<Approvals>
 }
 
 /** Sections of the server's configuration that count for its tenants' logs too. */
@@ -122,7 +127,15 @@ export class Tenants {
     shareConfig(this.#home, home)
     const log = await openLog({ home, index: true })
     try {
-      return { tenant, home, log, query: await openQuery({ home, update: false }) }
+      const query = await openQuery({ home, update: false })
+      return {
+        tenant,
+        home,
+        log,
+        query,
+        retention: once(async () => (await import('../retention/retention.ts')).openRetention(log, { home })),
+        approvals: once(async () => (await import('../decision/home-approvals.ts')).openApprovals(log, { home })),
+      }
     } catch (error) {
       await log.close()
       throw error
@@ -143,6 +156,18 @@ export class Tenants {
     const opened = await slot.opened.catch(() => null)
     await opened?.query.close()
     await opened?.log.close()
+  }
+}
+
+/** What failed is tried again. */
+function once<T>(open: () => Promise<T>): () => Promise<T> {
+  let opened: Promise<T> | null = null
+  return () => {
+    opened ??= open().catch((error: unknown) => {
+      opened = null
+      throw error
+    })
+    return opened
   }
 }
 

@@ -10,7 +10,8 @@ import { problemResponses } from '../schemas.ts'
 import { type Service, type Variables, withLog } from '../service.ts'
 import type { TenantLog } from '../tenants.ts'
 
-const receipt = z
+/** The log's promise that an entry is durable. */
+export const receiptSchema = z
   .object({
     origin: z.string(),
     index: z.number().int(),
@@ -23,7 +24,7 @@ const receipt = z
   .openapi('Receipt')
 
 const item = z
-  .union([receipt, z.object({ error: z.object({ code: z.string(), message: z.string() }) })])
+  .union([receiptSchema, z.object({ error: z.object({ code: z.string(), message: z.string() }) })])
   .openapi('ItemResult')
 
 const route = createRoute({
@@ -48,7 +49,7 @@ const route = createRoute({
   responses: {
     201: {
       description: 'durable, and under a signed checkpoint',
-      content: { 'application/json': { schema: receipt } },
+      content: { 'application/json': { schema: receiptSchema } },
     },
     200: {
       description: 'results in the order of the events',

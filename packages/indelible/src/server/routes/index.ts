@@ -1,10 +1,12 @@
 /** Every group of routes. A new one is a file beside the others and a line here. */
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Service, Variables } from '../service.ts'
+import { addAdministration } from './administer.ts'
 import { addEvents } from './events.ts'
+import { addGovernance } from './govern.ts'
 import { addLog } from './log.ts'
 import { addReading } from './read.ts'
 
 export type AddRoutes = (app: OpenAPIHono<{ Variables: Variables }>, service: Service) => void
 
-export const ROUTES: readonly AddRoutes[] = [addEvents, addReading, addLog]
+export const ROUTES: readonly AddRoutes[] = [addEvents, addReading, addLog, addGovernance, addAdministration]
