@@ -1,4 +1,6 @@
 /** Tamper-evident audit trail for AI agents and the model lifecycle. What is public, by name, and nothing else. */
+
+export { openTrust, type Trust, type TrustSource } from './anchor/trust.ts'
 export { currentRun, withinRun } from './capture/context.ts'
 export type { RunOptions } from './capture/members.ts'
 export type { ObserveOptions } from './capture/observe.ts'
@@ -20,7 +22,14 @@ export {
 } from './decision/decisions.ts'
 export { openApprovals } from './decision/home-approvals.ts'
 export { listWaivers, type Waiver } from './decision/waivers.ts'
-export { ERROR_CODES, IndelibleError, type IndelibleErrorCode, isIndelibleError } from './errors.ts'
+export {
+  ERROR_CODES,
+  IndelibleError,
+  type IndelibleErrorCode,
+  isIndelibleError,
+  type SplitView,
+  SplitViewError,
+} from './errors.ts'
 export { createIdentity, loadIdentity } from './keys/identities.ts'
 export type { LogKeys, Remembered } from './keys/log-keys.ts'
 export { type LogPin, Pins } from './keys/pins.ts'

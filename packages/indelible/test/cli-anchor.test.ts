@@ -150,4 +150,30 @@ describe.concurrent('indelible anchor', () => {
     const checked = await box.indelible(['check', file!, '--vkey', log])
     expect([checked.code, checked.stdout]).toEqual([1, expect.stringContaining('signed two histories')])
   })
+
+  it('works beside a log that is open, in a thread of its own, and tells the log what refused', async (test) => {
+    const { box, json, url, vkey } = await make(test)
+    const dist = new URL('../dist/index.js', import.meta.url).href
+    const script = `
+      import { existsSync, readFileSync } from 'node:fs'
+      import { openLog } from '${dist}'
+      const log = await openLog({ anchor: true })
+      for (let i = 0; i < 3; i++) await log.record({ type: 'tool.end', actor: { type: 'agent', id: 'a' } })
+      const [file, text] = process.argv.slice(1)
+      const isThere = () => existsSync(file) && readFileSync(file, 'utf8').includes(text)
+      for (let i = 0; i < 400 && !isThere(); i++) await new Promise((resolve) => setTimeout(resolve, 50))
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      await log.close()`
+    const open = (name: string, text: string) =>
+      box.run(process.execPath, ['--input-type=module', '-e', script, join(box.home, 'anchors', name), text])
+    await box.indelible(['anchor', 'add', 'w1', '--kind', 'witness', '--option', `url=${url}`, `vkey=${vkey}`])
+    expect(await open('w1.jsonl', 'w.example')).toMatchObject({ code: 0, stderr: '' })
+    expect((await json('anchor', 'status')).lines).toMatchObject([{ name: 'w1', late: false, failures: 0 }])
+    await box.indelible(['witness', 'remove', 'example.com/anchored'])
+    await box.indelible(['config', 'set', 'anchors.every', '1s'])
+    await open('w1.state.json', 'ERR_ANCHOR_REFUSED')
+    const { stdout } = await box.indelible(['list', '--type', 'audit.recovered', '--json'])
+    expect(stdout).toContain('"anchor_refused"')
+    expect((await json('anchor', 'status')).code).toBe(1)
+  })
 })

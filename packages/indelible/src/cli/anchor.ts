@@ -6,7 +6,7 @@ import type { AnchorConfig } from '../config/anchors-section.ts'
 import { parsePositive } from './arguments.ts'
 import { type Context, examples } from './context.ts'
 import { COULD_NOT_TELL, FINDINGS, OK, UsageError } from './exit.ts'
-import { count, paint, printable } from './output.ts'
+import { count, formatPairs, paint, printable } from './output.ts'
 import { formatTable } from './table.ts'
 import { agoText } from './units.ts'
 
@@ -27,7 +27,7 @@ export function addAnchor(program: Command, context: Context): void {
     .command('add')
     .description('add an anchor to the configuration; nothing is asked yet')
     .argument('<name>', 'what it will be called')
-    .requiredOption('--kind <kind>', 'what it is; an unknown one lists those there are')
+    .requiredOption('--kind <kind>', 'what it is; --kind help lists the kinds and their options')
     .option('--option <key=value...>', 'options of the kind; a value is JSON, or text')
     .option('--every <duration>', 'how often it is asked, such as 15m or 1d (default: anchors.every)')
     .option('--every-entries <n>', 'after so many new entries, too', parsePositive)
@@ -73,7 +73,11 @@ async function configOf(context: Context) {
 }
 
 async function add(name: string, options: AddOptions, context: Context): Promise<void> {
-  const { openAnchor } = await import('../anchor/kinds.ts')
+  const { anchorKinds, openAnchor } = await import('../anchor/kinds.ts')
+  if (options.kind === 'help') {
+    const kinds = anchorKinds()
+    return context.answer(kinds, () => formatPairs(kinds.map(({ kind, summary }) => [kind, summary])))
+  }
   const { setConfigKey } = await import('./config-file.ts')
   const { home, config } = await configOf(context)
   const { kind, every, everyEntries, optional = false } = options

@@ -16,13 +16,19 @@ const WORTH_AN_ENTRY = new Set(['ERR_ANCHOR_REFUSED', 'ERR_ROLLED_BACK', 'ERR_SP
  * becomes an entry; that one cannot be reached shows in `status` only.
  */
 export function startAnchoring(home: string, log: Log): void {
-  const worker = new Worker(new URL('../anchor/anchor-worker.js', import.meta.url), { workerData: { home } })
+  const worker = new Worker(new URL('../anchor/anchor-worker.js', import.meta.url), {
+    workerData: { home },
+    // Node refuses some of the main thread's, such as --input-type, for a thread that is a file.
+    execArgv: [],
+  })
   worker.unref()
   worker.on('message', ({ anchor, code }: AnchorNews) => {
     if (WORTH_AN_ENTRY.has(code)) log.notice('anchor_refused', { anchor, code }).catch(() => {})
   })
   // The log goes on without: the lag shows in status, and the next who opens it takes over.
-  worker.on('error', () => {})
+  worker.on('error', (error: NodeJS.ErrnoException) => {
+    process.emitWarning(`anchoring of ${log.origin} stopped: ${error.code ?? error.name}`, 'IndelibleWarning')
+  })
   log.onClose(() => worker.postMessage('stop'))
 }
 
