@@ -95,16 +95,7 @@ async function peerRows({ rows, folder, total }) {
   const packages = join(folder, 'peers')
   try {
     const names = [...new Set(PEERS.map(([name]) => name))]
-    const install = [
-      '-m',
-      'pip',
-      'install',
-      '--quiet',
-      '--disable-pip-version-check',
-      '--no-deps',
-      '--target',
-      packages,
-    ]
+    const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--target', packages]
     execFileSync('python3', [...install, ...names], { stdio: 'pipe' })
   } catch {
     console.log('skipped: peers cannot be installed with pip\n')

@@ -3,12 +3,13 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SHARED_FOLDER } from './shared.ts'
+import { RUN_PID, SHARED_FOLDER } from './shared.ts'
 
 /** Run by vitest before the first test file; what it returns, after the last. */
 export function setup(): () => Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'indelible-pg-shared-'))
   process.env[SHARED_FOLDER] = folder
+  process.env[RUN_PID] = String(process.pid)
   return async () => {
     const file = join(folder, 'server.json')
     if (existsSync(file)) {

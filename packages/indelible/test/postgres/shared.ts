@@ -1,4 +1,5 @@
 /** One server for all test files of a run, started by the first that wants it and stopped by `setup.ts`. */
+import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -6,6 +7,9 @@ import { localBinaries, TestServer } from './server.ts'
 
 /** Where the shared server's URL is written, and its folder. */
 export const SHARED_FOLDER = 'INDELIBLE_TEST_POSTGRES_FOLDER'
+
+/** Process id of the test run. */
+export const RUN_PID = 'INDELIBLE_TEST_POSTGRES_RUN'
 
 /** Why there is no server to test on; `null` if there is one. */
 export const noServer: string | null =
@@ -29,6 +33,10 @@ export async function sharedServer(): Promise<string> {
   const bin = binaries('oldest')
   const server = await TestServer.start(bin, { settings: ['wal_recycle=off'] })
   server.leave()
+  // Should the test run be killed, nobody else would stop the server.
+  const watch = 'while kill -0 "$0" 2> /dev/null; do sleep 2; done; kill -INT "$1"; sleep 3; rm -rf "$2"'
+  const ids = [process.env[RUN_PID]!, String(server.pid), server.folder]
+  spawn('sh', ['-c', watch, ...ids], { detached: true, stdio: 'ignore' }).unref()
   writeFileSync(join(folder, 'server.json'), JSON.stringify({ pid: server.pid, folder: server.folder }))
   writeFileSync(`${file}.new`, server.url())
   renameSync(`${file}.new`, file)
