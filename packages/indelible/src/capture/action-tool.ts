@@ -47,22 +47,8 @@ export async function recordTool<A, T>(
   fn: (args: A, context: ToolContext) => T,
   options: ToolOptions = {},
 ): Promise<Awaited<T>> {
-  const { call = run.calls.nextId('tool'), signal = run.signal, onFailure = run.onFailure } = options
-  await allow(run, { run: run.id, call, tool: name, args, ...(signal && { signal }) }, options)
-  const { version, server, kind, attributes, subjects } = options
-  const started = run.toolStart({
-    call,
-    name,
-    args,
-    ...(version !== undefined && { version }),
-    ...(server !== undefined && { server }),
-    ...(kind !== undefined && { kind }),
-    ...(attributes && { attributes }),
-    ...(subjects && { subjects }),
-    onFailure,
-  })
-  if (onFailure === 'block') await started
-  else await run.recorder.backPressure(BACK_PRESSURE_MS)
+  const { signal = run.signal, onFailure = run.onFailure } = options
+  const call = await beginTool(run, name, args, options)
 
   let result: Awaited<T>
   try {
@@ -85,6 +71,32 @@ export async function recordTool<A, T>(
   if (tapped) return tapped.stream as Awaited<T>
   await keep(run, onFailure, run.toolEnd({ call, output: result, ...(usage && { usage }) }))
   return result
+}
+
+/**
+ * All that comes before a tool: policy, person, and the entry that says that it begins. For adapters whose framework calls
+ * the tool itself; they say later how it ended. Resolves when the tool may run, with the name of the call.
+ *
+ * @throws IndelibleError `ERR_ACTION_DENIED`, `ERR_CAPTURE_BLOCKED`: then the tool must not run
+ */
+export async function beginTool(run: Run, name: string, args: unknown, options: ToolOptions = {}): Promise<string> {
+  const { call = run.calls.nextId('tool'), signal = run.signal, onFailure = run.onFailure } = options
+  await allow(run, { run: run.id, call, tool: name, args, ...(signal && { signal }) }, options)
+  const { version, server, kind, attributes, subjects } = options
+  const started = run.toolStart({
+    call,
+    name,
+    args,
+    ...(version !== undefined && { version }),
+    ...(server !== undefined && { server }),
+    ...(kind !== undefined && { kind }),
+    ...(attributes && { attributes }),
+    ...(subjects && { subjects }),
+    onFailure,
+  })
+  if (onFailure === 'block') await started
+  else await run.recorder.backPressure(BACK_PRESSURE_MS)
+  return call
 }
 
 /** What has happened can not be refused any more; but in mode `block` nobody goes on before it is durable somewhere. */
