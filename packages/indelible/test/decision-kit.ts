@@ -12,11 +12,12 @@ import { verifyHome } from '../src/log/verify-home.ts'
 import { parseVkey } from '../src/note/signed-note.ts'
 import { openQuery } from '../src/query/home-query.ts'
 
-export async function office() {
+/** @param mode of every part */
+export async function office(mode: 'full' | 'fingerprint' | 'none' = 'full') {
   const folder = mkdtempSync(join(tmpdir(), 'indelible-decisions-'))
   const home = join(folder, 'home')
   await createLog({ home, origin: 'example.com/decisions', pins: null })
-  const log = await openLog({ home, capture: 'full' })
+  const log = await openLog({ home, capture: mode })
   const query = await openQuery({ home })
   const register = new IdentityRegister(log, query)
   const person = async (name: string) => {

@@ -31,6 +31,18 @@ describe('a governance decision', () => {
     expect(Object.keys(record.parts!)).toEqual(['rationale', 'references'])
   })
 
+  it('keeps its texts although the mode of everything is the default, and none where that is stricter', async () => {
+    for (const [mode, value] of [
+      ['fingerprint', 'because'],
+      ['none', null],
+    ] as const) {
+      const { log } = await office(mode)
+      const { index } = await recordApproval(log, { owner: 'a', rationale: 'because' })
+      const { disclosures } = await log.read(index)
+      expect(JSON.parse(disclosures.get('rationale')!)[5]).toBe(value)
+    }
+  })
+
   it.each([
     ['no owner', { rationale: 'x' }],
     ['a blank owner', { owner: '  ', rationale: 'x' }],

@@ -102,7 +102,7 @@ export class PrivacyPolicy {
 
   /** Whether a mode can depend on more than the name of a part. */
   get looksAtEvents(): boolean {
-    return (this.#stated.rules ?? []).length > 0
+    return (this.#stated.rules ?? []).length > 0 || this.#stated.mode === 'fingerprint'
   }
 
   /** The same rules with a redactor that fails on everything: what is left where text may not be kept unseen. */

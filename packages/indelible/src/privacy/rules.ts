@@ -66,7 +66,7 @@ export class RuleSet {
 
   /** @param part its name; one that was moved aside for another of its name is judged as that */
   mode(subject: RuleSubject, part: string): Mode {
-    return this.#find(subject, part)?.rule.mode ?? this.#parts.get(withoutMoved(part)) ?? this.#mode
+    return this.#find(subject, part)?.rule.mode ?? this.#parts.get(withoutMoved(part)) ?? this.#fallback(subject)
   }
 
   /** As {@link mode}, with the reason. */
@@ -75,7 +75,17 @@ export class RuleSet {
     if (found) return { mode: found.rule.mode, by: `privacy.rules[${this.#rules.indexOf(found)}]` }
     const name = withoutMoved(part)
     const own = this.#parts.get(name)
-    return own === undefined ? { mode: this.#mode, by: 'privacy.mode' } : { mode: own, by: `privacy.parts.${name}` }
+    if (own !== undefined) return { mode: own, by: `privacy.parts.${name}` }
+    const mode = this.#fallback(subject)
+    return { mode, by: mode === this.#mode ? 'privacy.mode' : 'what people state for the record' }
+  }
+
+  /**
+   * Rationales, statements and model cards are written for the record: where nothing but the default would withhold them, they
+   * are kept. A stricter mode, or a rule, withholds them too.
+   */
+  #fallback({ type }: RuleSubject): Mode {
+    return this.#mode === 'fingerprint' && type !== undefined && isForTheRecord(type) ? 'full' : this.#mode
   }
 
   #find(subject: RuleSubject, part: string) {
@@ -83,6 +93,11 @@ export class RuleSet {
     const name = withoutMoved(part)
     return this.#rules.find(({ tests }) => tests.every((test) => test(subject, name)))
   }
+}
+
+/** Types of events that people write, or that describe what they registered. */
+function isForTheRecord(type: string): boolean {
+  return /^(decision|dataset|model)\./.test(type) || type === 'eval.result'
 }
 
 type RuleTest = (subject: RuleSubject, part: string) => boolean
