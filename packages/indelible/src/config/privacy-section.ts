@@ -16,7 +16,6 @@ const pattern = z.string().min(1).max(256)
 
 /** Members of an event that identify a person, and can be recorded as pseudonyms. */
 export const PSEUDONYMOUS_MEMBERS = ['actor', 'on_behalf_of', 'session'] as const
-export type PseudonymousMember = (typeof PSEUDONYMOUS_MEMBERS)[number]
 
 export const privacySection = z
   .strictObject({
@@ -70,4 +69,3 @@ export const privacySection = z
     if (fault) context.addIssue({ code: 'custom', path: [...fault.path], message: fault.message })
   })
   .prefault({})
-export type PrivacyConfig = z.infer<typeof privacySection>

@@ -16,7 +16,7 @@ import type { Rule } from './redaction/rule.ts'
 import { type Hit, type Miss, Scanner } from './redaction/scan.ts'
 import { Walk, type WalkOptions } from './redaction/walk.ts'
 
-export type { Hit, Miss, OwnPattern, Recognizer }
+export type { Miss, OwnPattern, Recognizer }
 
 export interface RedactionOptions {
   /** Packs beside `global` and `secrets`, which are always on. */

@@ -4,7 +4,7 @@
  * opened with, key rotations, people, holds, earlier purges. A copy counts because its hash is the leaf that stays in the tiles.
  */
 import { sha256 } from '#crypto'
-import { concat, fromBase64Url, toBase64Url, toHex, utf8 } from '../bytes.ts'
+import { fromBase64Url, toBase64Url, toHex } from '../bytes.ts'
 import { canonicalize } from '../record/jcs.ts'
 
 export const PURGE_APPROVAL = 'indelible/purge@1'
@@ -142,8 +142,3 @@ const CARRIED = new Set([
   'audit.hold.released',
   'audit.purge.intent',
 ])
-
-/** Bytes of a carried copy, as they were hashed. */
-export function carriedBytes([, entry]: CarriedEntry): Uint8Array {
-  return concat(utf8(entry))
-}
