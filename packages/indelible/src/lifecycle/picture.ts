@@ -5,6 +5,8 @@ import type { Lineage } from './lineage.ts'
 const BOX = { width: 190, height: 46, gapX: 50, gapY: 18 }
 const MARGIN = 20
 const HEAD = 30
+/** How high an edge arches over the boxes between its ends, for each column that it passes. */
+const ARCH = 16
 
 const TITLES: Readonly<Record<(typeof NODE_KINDS)[number], string>> = {
   dataset: 'Datasets',
@@ -22,13 +24,16 @@ export function drawLineage({ nodes, edges, gaps, of }: Lineage): string {
   const shown = columns.map((column, i) => ({ kind: NODE_KINDS[i]!, column })).filter(({ column }) => column.length > 0)
   const places = new Map<string, { x: number; y: number }>()
   const tallest = Math.max(...shown.map(({ column }) => column.length))
-  const height = MARGIN * 2 + HEAD + tallest * (BOX.height + BOX.gapY)
+  const height = MARGIN * 2 + HEAD + ARCH * NODE_KINDS.length + tallest * (BOX.height + BOX.gapY)
   const width = MARGIN * 2 + shown.length * BOX.width + (shown.length - 1) * BOX.gapX
   for (const [i, { column }] of shown.entries()) {
     const free = tallest - column.length
     for (const [j, { key }] of column.entries()) {
       const x = MARGIN + i * (BOX.width + BOX.gapX)
-      places.set(key, { x, y: MARGIN + HEAD + (j + free / 2) * (BOX.height + BOX.gapY) })
+      places.set(key, {
+        x,
+        y: MARGIN + HEAD + ARCH * (NODE_KINDS.length - 2) + (j + free / 2) * (BOX.height + BOX.gapY),
+      })
     }
   }
   const titles = shown.map(({ kind }, i) => {
@@ -61,6 +66,12 @@ function curve(from: { x: number; y: number }, to: { x: number; y: number }): st
   const [x1, x2] = isForward ? [from.x + BOX.width, to.x] : [from.x, to.x + BOX.width]
   const [y1, y2] = [from.y + BOX.height / 2, to.y + BOX.height / 2]
   const middle = (x1 + x2) / 2
+  const passed = Math.round(Math.abs(x2 - x1 + BOX.width) / (BOX.width + BOX.gapX)) - 1
+  if (passed > 0 && Math.abs(y1 - y2) < BOX.height) {
+    // Behind the boxes in between it would look as if it went through them.
+    const top = Math.min(y1, y2) - BOX.height / 2 - ARCH * passed
+    return `<path d="M${x1} ${y1} C${x1 + BOX.gapX} ${top} ${x2 - BOX.gapX} ${top} ${x2} ${y2}"/>`
+  }
   return `<path d="M${x1} ${y1} C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}"/>`
 }
 
@@ -69,7 +80,7 @@ function box(node: LineageNode, { x, y }: { x: number; y: number }, gaps: readon
   const entries = `entr${node.entries.length === 1 ? 'y' : 'ies'} ${node.entries.slice(0, 4).join(', ')}`
   const { version, outcome, state } = node.facts
   const fact = [version, state ?? outcome, entries].filter((text) => text !== undefined).join(' · ')
-  return `<g><title>${escapeXml([node.key, ...gaps].join('\n'))}</title><rect class="${classes}" x="${x}" y="${y}" width="${BOX.width}" height="${BOX.height}" rx="6"/><text class="name" x="${x + 10}" y="${y + 19}">${escapeXml(cut(node.name, 26))}</text><text class="fact" x="${x + 10}" y="${y + 36}">${escapeXml(cut(fact, 32))}</text></g>`
+  return `<g><title>${escapeXml([node.key, ...gaps].join('\n'))}</title><rect class="${classes}" x="${x}" y="${y}" width="${BOX.width}" height="${BOX.height}" rx="6"/><text class="name" x="${x + 10}" y="${y + 19}">${escapeXml(cut(node.name, 22))}</text><text class="fact" x="${x + 10}" y="${y + 36}">${escapeXml(cut(fact, 32))}</text></g>`
 }
 
 function cut(text: string, most: number): string {
