@@ -1,5 +1,6 @@
-import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -28,6 +29,47 @@ describe('README', () => {
     expect(stdout).toMatch(/^failed: example\.com\/agents/m)
     expect(stdout).toMatch(/entry_altered at 1/)
     expect(status).toBe(1)
+  })
+
+  it('ingests, searches, proves and verifies over HTTP, line by line', async ({ skip }) => {
+    skip(spawnSync('curl', ['--version']).error !== undefined, 'curl is not installed')
+    const here = join(folder, 'server')
+    mkdirSync(here)
+    const server = spawn(process.execPath, [bin, 'serve', '--port', '0'], {
+      cwd: here,
+      env,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    try {
+      let said = ''
+      for await (const text of server.stdout) {
+        said += text
+        if (said.includes('mac verification keys')) break
+      }
+      const url = /listening at (\S+)/.exec(said)![1]!
+      const key = /^ {2}(ik_\S+)$/m.exec(said)![1]!
+      const lines = blocks('sh').find((block) => block.includes('curl '))!
+      const command = `${JSON.stringify(process.execPath)} ${JSON.stringify(bin)}`
+      writeFileSync(join(here, 'readme.sh'), lines.replaceAll('npx indelible', command))
+      const { stdout, status } = await new Promise<{ stdout: string; status: number | null }>((done) => {
+        const script = spawn('bash', ['-e', 'readme.sh'], { cwd: here, env: { ...env, URL: url, KEY: key } })
+        let out = ''
+        script.stdout.on('data', (text) => {
+          out += text
+        })
+        script.on('close', (code) => done({ stdout: out, status: code }))
+      })
+      expect(status).toBe(0)
+      expect(stdout).toMatch(/"index":1,.*"checkpoint"/)
+      expect(stdout).toMatch(/"hits":\[\{"index":1,"entry":\{/)
+      expect(stdout).toMatch(/^verified: entry 1 of indelible\.invalid/m)
+      expect(stdout).toMatch(/"verdict":"verified"/)
+    } finally {
+      server.kill('SIGTERM')
+      await once(server, 'exit')
+    }
+    const { scripts } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'))
+    expect(scripts.start).toMatch(/node packages\/indelible\/bin\/indelible\.js serve$/)
   })
 
   it('shows code that runs', () => {

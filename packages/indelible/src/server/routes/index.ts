@@ -5,8 +5,16 @@ import { addAdministration } from './administer.ts'
 import { addEvents } from './events.ts'
 import { addGovernance } from './govern.ts'
 import { addLog } from './log.ts'
+import { addProofFiles } from './proof-files.ts'
 import { addReading } from './read.ts'
 
 export type AddRoutes = (app: OpenAPIHono<{ Variables: Variables }>, service: Service) => void
 
-export const ROUTES: readonly AddRoutes[] = [addEvents, addReading, addLog, addGovernance, addAdministration]
+export const ROUTES: readonly AddRoutes[] = [
+  addEvents,
+  addReading,
+  addProofFiles,
+  addLog,
+  addGovernance,
+  addAdministration,
+]
