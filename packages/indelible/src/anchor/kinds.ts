@@ -19,6 +19,10 @@ const KINDS: Readonly<Record<string, KnownKind>> = {
     summary: 'C2SP tlog-witness servers cosign: policy=FILE, or url=URL and vkey=VKEY of a single one',
     load: async () => (await import('./witness.ts')).witnessKind,
   },
+  rfc3161: {
+    summary: 'a timestamp authority signs when: url=URL, certificates=PEM FILE, policy=OID',
+    load: async () => (await import('./rfc3161.ts')).rfc3161Kind,
+  },
 }
 
 /** Every kind with what it does, for help. */

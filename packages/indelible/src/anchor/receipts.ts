@@ -83,28 +83,8 @@ export class AnchorReceipts {
    * All receipts of one anchor, oldest first. A torn last line is left out.
    * @throws IndelibleError `ERR_STORE_CORRUPT` if a line is no receipt
    */
-  *read(name: string): Generator<AnchorReceipt, void> {
-    const path = this.#path(name)
-    if (!existsSync(path)) return
-    const fd = openSync(path, 'r')
-    try {
-      let rest = Buffer.alloc(0)
-      let line = 0
-      for (;;) {
-        const chunk = Buffer.alloc(CHUNK)
-        const length = readSync(fd, chunk)
-        if (length === 0) return
-        rest = Buffer.concat([rest, chunk.subarray(0, length)])
-        for (let end = rest.indexOf(LF); end >= 0; end = rest.indexOf(LF)) {
-          line++
-          yield parseReceipt(rest.subarray(0, end), `${path}, line ${line}`)
-          rest = rest.subarray(end + 1)
-        }
-        if (rest.length > MAX_LINE) throw corrupt(`${path}, line ${line + 1}`)
-      }
-    } finally {
-      closeSync(fd)
-    }
+  read(name: string): Generator<AnchorReceipt, void> {
+    return readReceiptFile(this.#path(name))
   }
 
   /** The last receipt of an anchor, read from the end of its file; `null` if there is none. Throws as {@link read}. */
@@ -144,6 +124,33 @@ export class AnchorReceipts {
 
   #path(name: string): string {
     return join(this.directory, `${name}${SUFFIX}`)
+  }
+}
+
+/**
+ * The receipts in a file, oldest first; none if it is not there. A torn last line is left out.
+ * @throws IndelibleError `ERR_STORE_CORRUPT` if a line is no receipt
+ */
+export function* readReceiptFile(path: string): Generator<AnchorReceipt, void> {
+  if (!existsSync(path)) return
+  const fd = openSync(path, 'r')
+  try {
+    let rest = Buffer.alloc(0)
+    let line = 0
+    for (;;) {
+      const chunk = Buffer.alloc(CHUNK)
+      const length = readSync(fd, chunk)
+      if (length === 0) return
+      rest = Buffer.concat([rest, chunk.subarray(0, length)])
+      for (let end = rest.indexOf(LF); end >= 0; end = rest.indexOf(LF)) {
+        line++
+        yield parseReceipt(rest.subarray(0, end), `${path}, line ${line}`)
+        rest = rest.subarray(end + 1)
+      }
+      if (rest.length > MAX_LINE) throw corrupt(`${path}, line ${line + 1}`)
+    }
+  } finally {
+    closeSync(fd)
   }
 }
 

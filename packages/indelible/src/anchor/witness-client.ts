@@ -1,4 +1,5 @@
 /** Asks one witness to cosign a checkpoint (C2SP tlog-witness v1.0.0). Believes nothing that it answers. */
+import { concat } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { formatAddCheckpoint } from '../note/add-checkpoint.ts'
 import { parseCosignature } from '../note/cosignature.ts'
@@ -128,10 +129,10 @@ export class WitnessClient {
 }
 
 /**
- * The text of an answer.
- * @throws IndelibleError `ERR_ANCHOR_FAILED` if it is longer than `most` bytes or not UTF-8
+ * The bytes of an answer.
+ * @throws IndelibleError `ERR_ANCHOR_FAILED` if there are more than `most`
  */
-export async function readBody(response: Response, most: number): Promise<string> {
+export async function readBytes(response: Response, most: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let length = 0
   for await (const chunk of response.body ?? []) {
@@ -139,8 +140,17 @@ export async function readBody(response: Response, most: number): Promise<string
     if (length > most) throw new IndelibleError('ERR_ANCHOR_FAILED', `answers with more than ${most} bytes`)
     chunks.push(chunk)
   }
+  return concat(...chunks)
+}
+
+/**
+ * The text of an answer.
+ * @throws IndelibleError `ERR_ANCHOR_FAILED` if it is longer than `most` bytes or not UTF-8
+ */
+export async function readBody(response: Response, most: number): Promise<string> {
+  const bytes = await readBytes(response, most)
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks))
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch {
     throw new IndelibleError('ERR_ANCHOR_FAILED', 'answers with what is not UTF-8')
   }

@@ -16,6 +16,7 @@ import type { Voucher } from '../verify/anchors.ts'
 import { type QuorumOptions, QuorumVerifier, vouchedBy } from '../verify/quorum.ts'
 import type { AnchorTrust } from '../verify/trust.ts'
 import type { Anchor, AnchorKind, AnchorResult, AnchorTask, AnchorUse } from './anchor.ts'
+import { parseOptions } from './options.ts'
 import { readBody, reasonOf, WitnessClient } from './witness-client.ts'
 
 const httpUrl = z.url({ protocol: /^https?$/, error: 'expected an http or https URL' })
@@ -182,14 +183,6 @@ const ASK_MS = 15_000
 
 /** Longest checkpoint that a witness may answer with, bytes. */
 const MAX_CHECKPOINT = 2 ** 20
-
-function parseOptions<T>(schema: z.ZodType<T>, options: unknown, fail: (message: string) => IndelibleError): T {
-  const parsed = schema.safeParse(options)
-  if (parsed.success) return parsed.data
-  const [issue] = parsed.error.issues
-  const keys = issue!.code === 'unrecognized_keys' ? `: ${issue!.keys.map(quote).join(', ')}` : ''
-  throw fail(`${['options', ...issue!.path].join('.')}: ${issue!.message}${keys}`)
-}
 
 interface PolicyOptions {
   readonly policy?: string | undefined
