@@ -16,17 +16,22 @@ const DAY_MS = 86_400_000
 /** @param options.firstPin whether this machine knows the log before its first verification, as after init */
 export async function openLogHome(
   retention: object,
-  options: { readonly firstPin?: boolean; readonly store?: string } = {},
+  options: {
+    readonly firstPin?: boolean
+    readonly store?: string
+    readonly origin?: string
+    readonly isReal?: boolean
+  } = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'indelible-retention-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   const home = join(folder, 'home')
   const pins = new Pins(join(folder, 'pins'))
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.UTC(2026, 0, 1) })
+  if (!options.isReal) vi.useFakeTimers({ toFake: ['Date'], now: Date.UTC(2026, 0, 1) })
   onTestFinished(() => void vi.useRealTimers())
   const { macVerificationKey } = await createLog({
     home,
-    origin: 'example.com/kept',
+    origin: options.origin ?? 'example.com/kept',
     pins: (options.firstPin ?? true) ? pins : null,
     epochSeconds: 3600,
     ...(options.store !== undefined && { store: options.store }),

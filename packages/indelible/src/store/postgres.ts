@@ -6,8 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { isEqual } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { type BatchTarget, type EncodedBatch, encodeBatch, writeBatch } from './postgres-batch.ts'
-import { Connection, loadDriver, Readers, type Row } from './postgres-driver.ts'
+import { Connection, type Driver, loadDriver, Readers, type Row } from './postgres-driver.ts'
 import { isDisconnect, isPassing, postgresError, Refusal } from './postgres-error.ts'
+import { withAdvisoryLock } from './postgres-lock.ts'
 import { Notices } from './postgres-notices.ts'
 import { dropPartitions } from './postgres-purge.ts'
 import { bytesOf, headOf, isSameHead } from './postgres-rows.ts'
@@ -78,7 +79,7 @@ export async function openPostgresStore(url: string, options: PostgresOptions): 
     }
     const target = { schema: place.schema, log: row.id as number, partition: row.partition_size as number }
     const notices = new Notices(driver, place, target.log, readers.query)
-    return new PostgresStore({ place, target, writer: options.readOnly ? null : writer, readers, notices })
+    return new PostgresStore({ place, target, writer: options.readOnly ? null : writer, readers, notices, driver })
   } catch (error) {
     await Promise.all([writer.close(), readers.close()])
     throw postgresError(error, `cannot open ${place.name}`)
@@ -91,6 +92,7 @@ interface Parts {
   readonly writer: Connection | null
   readonly readers: Readers
   readonly notices: Notices
+  readonly driver: Driver
 }
 
 class PostgresStore implements LogStore {
@@ -102,6 +104,7 @@ class PostgresStore implements LogStore {
   readonly #writer: Connection | null
   readonly #readers: Readers
   readonly #notices: Notices
+  readonly #driver: Driver
   #queue: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | null = null
   #closed = false
@@ -110,7 +113,8 @@ class PostgresStore implements LogStore {
   /** The connection under whose lock a batch is being sealed. */
   #sealing: Connection | null = null
 
-  constructor({ place, target, writer, readers, notices }: Parts) {
+  constructor({ place, target, writer, readers, notices, driver }: Parts) {
+    this.#driver = driver
     this.#place = place
     this.#s = target.schema
     this.#log = target.log
@@ -345,6 +349,10 @@ class PostgresStore implements LogStore {
       await connection.query(`SELECT ${this.#s}.publish($1, $2, $3)`, [this.#log, size, note])
       return true
     })
+  }
+
+  exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return withAdvisoryLock(this.#driver, this.#place, `${this.#log} ${name}`, work)
   }
 
   async purge(below: number): Promise<void> {
