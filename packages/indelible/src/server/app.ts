@@ -10,6 +10,7 @@ import type { Authenticator } from './auth.ts'
 import { HttpProblem, type ProblemBody, problemOf } from './problem.ts'
 import { ROUTES } from './routes/index.ts'
 import { addOperation } from './routes/operate.ts'
+import { addReference, type OpenApiDocument, REFERENCE_STYLE } from './routes/reference.ts'
 import type { ServerContext, Service, Variables } from './service.ts'
 
 export interface AppParts {
@@ -36,7 +37,8 @@ export function createApp({ service, auth, onSignInFailure, probe }: AppParts): 
     },
   })
   const limiter = limiterOf(service.config.rate_limit)
-  app.use(secureHeaders({ contentSecurityPolicy: { defaultSrc: ["'none'"] }, xFrameOptions: 'DENY' }))
+  const policy = { defaultSrc: ["'none'"], styleSrc: [REFERENCE_STYLE] }
+  app.use(secureHeaders({ contentSecurityPolicy: policy, xFrameOptions: 'DENY' }))
   const { cors: origins } = service.config
   if (origins.length > 0) app.use(cors({ origin: origins.includes('*') ? '*' : [...origins], maxAge: 600 }))
   app.use(async (c, next) => {
@@ -65,10 +67,9 @@ export function createApp({ service, auth, onSignInFailure, probe }: AppParts): 
   addOperation(app, service, probe)
   for (const add of ROUTES) add(app, service)
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' })
-  app.doc31('/openapi.json', {
-    openapi: '3.1.0',
-    info: { title: 'indelible', version: VERSION, description: 'Tamper-evident audit trail for AI agents.' },
-  })
+  const info = { title: 'indelible', version: VERSION, description: 'Tamper-evident audit trail for AI agents.' }
+  app.doc31('/openapi.json', { openapi: '3.1.0', info })
+  addReference(app, () => app.getOpenAPI31Document({ openapi: '3.1.0', info }) as unknown as OpenApiDocument)
   app.notFound((c) => respond(c as ServerContext, new HttpProblem(404, 'ERR_NOT_FOUND', 'there is no such path')))
   app.onError((error, c) => {
     const problem = problemOf(error)

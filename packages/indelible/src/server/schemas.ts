@@ -34,7 +34,7 @@ export function problemResponses<S extends number>(...statuses: S[]) {
 }
 
 /** One value, or several of which one must fit. */
-const oneOrMore = (description: string) =>
+export const oneOrMore = (description: string) =>
   z
     .union([z.string(), z.array(z.string())])
     .optional()

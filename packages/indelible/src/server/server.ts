@@ -57,7 +57,9 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   })
   let draining = false
   const metrics = createMetrics({ openLogs: () => tenants.open })
-  const service: Service = { home, config, state, tenants, metrics, logger, clock, isDraining: () => draining }
+  const stopping: (() => Promise<void> | void)[] = []
+  const onStop = (work: () => Promise<void> | void) => void stopping.push(work)
+  const service: Service = { home, config, state, tenants, metrics, logger, clock, isDraining: () => draining, onStop }
   await tenants.create(DEFAULT_TENANT)
   if (state.keys(null).length === 0) {
     const { key } = state.createKey({ role: 'operator', tenant: null, label: 'bootstrap', disclose: true })
@@ -86,6 +88,8 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     async stop() {
       draining = true
       clearInterval(watch)
+      // Streams have no end of their own, and a server with one open would never close.
+      await Promise.allSettled(stopping.map(async (work) => work()))
       const closed = new Promise<void>((done) => server.close(() => done()))
       if ('closeIdleConnections' in server) server.closeIdleConnections()
       await Promise.race([closed, new Promise((done) => setTimeout(done, 10_000).unref())])

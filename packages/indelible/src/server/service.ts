@@ -24,6 +24,8 @@ export interface Service {
   readonly clock: () => number
   /** Set once the server drains: it takes no more work. */
   isDraining(): boolean
+  /** Has `work` done when the server stops, before its logs are closed. */
+  onStop(work: () => Promise<void> | void): void
 }
 
 export type MetricName =

@@ -117,6 +117,13 @@ export class ServerState {
     return { id, role, tenant, disclose, actor }
   }
 
+  /** Whether a principal that was let in still may be: for what lasts. Tokens of an identity provider are not looked up here. */
+  isActive(id: string): boolean {
+    if (!id.startsWith('ik_')) return true
+    const row = this.#row(id)
+    return row !== null && row.revoked === null && (row.expires === null || Date.parse(row.expires) > this.#clock())
+  }
+
   tenants(): TenantRow[] {
     return this.#db.prepare('SELECT * FROM tenants ORDER BY created, tenant').all() as unknown as TenantRow[]
   }

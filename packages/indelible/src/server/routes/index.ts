@@ -7,6 +7,7 @@ import { addGovernance } from './govern.ts'
 import { addLog } from './log.ts'
 import { addProofFiles } from './proof-files.ts'
 import { addReading } from './read.ts'
+import { addStream } from './stream.ts'
 
 export type AddRoutes = (app: OpenAPIHono<{ Variables: Variables }>, service: Service) => void
 
@@ -14,6 +15,7 @@ export const ROUTES: readonly AddRoutes[] = [
   addEvents,
   addReading,
   addProofFiles,
+  addStream,
   addLog,
   addGovernance,
   addAdministration,

@@ -4,7 +4,7 @@ import { fromUtf8 } from '../../bytes.ts'
 import type { EntryFilter } from '../../query/filter.ts'
 import type { QueryHit } from '../../query/query.ts'
 import { HttpProblem } from '../problem.ts'
-import { FILTER_KEYS, filterQuery, indexParam, problemResponses } from '../schemas.ts'
+import { FILTER_KEYS, filterQuery, indexParam, oneOrMore, problemResponses } from '../schemas.ts'
 import {
   authorize,
   maySeeParts,
@@ -134,7 +134,24 @@ const runRoute = createRoute({
   },
 })
 
+const traceRoute = createRoute({
+  method: 'get',
+  path: '/v1/runs/{run}/trace',
+  operationId: 'readTrace',
+  summary: 'One run as a trace: its actions, paired and in order, with the proof of what they were made from',
+  security: [{ bearer: [] }],
+  request: {
+    params: z.object({ run: z.string().min(1).max(256) }),
+    query: z.object({ disclose: oneOrMore('names of parts whose values go along, for a key that may see them') }),
+  },
+  responses: {
+    200: { description: 'trace.schema.json', content: { 'application/json': { schema: z.any() } } },
+    ...problemResponses(400, 401, 403, 404, 422, 429, 500, 503),
+  },
+})
+
 export function addReading(app: OpenAPIHono<{ Variables: Variables }>, service: Service): void {
+  addTrace(app, service)
   app.openapi(auditRoute, async (c) => {
     const { limit, cursor, order, proofs } = c.req.valid('query')
     const filter = filterOf(c)
@@ -208,6 +225,32 @@ export function addReading(app: OpenAPIHono<{ Variables: Variables }>, service: 
       return c.body(`{"run":${JSON.stringify(found)},"hits":[${hits.map(hitText).join(',')}]}`, 200, {
         'content-type': 'application/json',
       }) as never
+    })
+  })
+}
+
+function addTrace(app: OpenAPIHono<{ Variables: Variables }>, service: Service): void {
+  app.openapi(traceRoute, async (c) => {
+    const { run: name } = c.req.valid('param')
+    const disclose = c.req.queries('disclose') ?? []
+    const { actor } = ownRunsOnly(c)
+    if (disclose.length > 0 && !maySeeParts(c)) {
+      throw new HttpProblem(403, 'ERR_FORBIDDEN', 'this key may not see parts')
+    }
+    return withLog(service, c, 'read_own', async (tenant) => {
+      const found = await tenant.query.run(name)
+      if (!found || (actor !== null && found.agent !== actor)) {
+        throw new HttpProblem(404, 'ERR_ENTRY_NOT_FOUND', 'no such run')
+      }
+      const { trace } = await import('../../export/trace.ts')
+      const { exportSourceOf } = await import('../export-source.ts')
+      let text = ''
+      const source = await exportSourceOf(tenant, { format: 'trace', filter: {}, run: name, disclose })
+      const { entries } = await trace.write(source, (chunk) => {
+        text += chunk
+      })
+      await recordRead(tenant, c, 'trace', { run: name, entries, parts: disclose })
+      return c.body(text, 200, { 'content-type': 'application/json' }) as never
     })
   })
 }
