@@ -1,6 +1,5 @@
 /** The log as its users see it: record, read, prove, verify. The one place where the stages meet. */
-import { hmacSha256, sha256 } from '#crypto'
-import { concat, toBase64Url, utf8 } from '../bytes.ts'
+import { toBase64Url } from '../bytes.ts'
 import type { RunOptions } from '../capture/members.ts'
 import { type ObserveOptions, observe } from '../capture/observe.ts'
 import { Recorder, type RecorderOptions } from '../capture/recorder.ts'
@@ -8,17 +7,12 @@ import type { Run } from '../capture/run.ts'
 import type { Sink } from '../capture/sink.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { LogKeys } from '../keys/log-keys.ts'
-import { formatSignatureLine, formatVkey, type SyncNoteSigner, signNote } from '../note/signed-note.ts'
+import { formatVkey, signNote } from '../note/signed-note.ts'
 import { formatTlogProof } from '../note/tlog-proof.ts'
-import { isPlainAttribute, isPlainName, redactMembers } from '../privacy/members.ts'
-import type { KeptPart, PrivacyPolicy } from '../privacy/policy.ts'
-import { draftCommon, readCommon, stableText, subjectOf } from '../record/common-event.ts'
-import { draftEntry, parseEntry, type ReadRecord } from '../record/entry.ts'
-import { type Assurance, type PreparedEvent, prepareEvent } from '../record/event.ts'
+import type { PrivacyPolicy } from '../privacy/policy.ts'
+import { parseEntry, type ReadRecord } from '../record/entry.ts'
 import { newId } from '../record/id.ts'
-import { type AgentEvent, type AuditRecord, type AuditType, ENTRY_SCHEMA } from '../record/schema.ts'
-import { decisionStatement } from '../record/statement.ts'
-import { formatTime } from '../record/time.ts'
+import type { AgentEvent, AuditType } from '../record/schema.ts'
 import type { Head, LogStore, StoredEntry } from '../store/store.ts'
 import { leafHash } from '../tree/hash.ts'
 import { checkInclusion, proveInclusion } from '../tree/proof.ts'
@@ -30,13 +24,16 @@ import type { ConfigChange } from './config-change.ts'
 import { Eraser } from './erase.ts'
 import { bareSite, type EraseRequest, type ErasureReceipt, type ErasureSite } from './erasure.ts'
 import type { Identities } from './identities.ts'
-import { LogDraft, restoreEvent } from './log-draft.ts'
+import { LogDraft } from './log-draft.ts'
+import { ItemMaker, type RecordOptions } from './log-items.ts'
 import { NullSequencer } from './null-sequencer.ts'
 import { type ReadFacts, readItem } from './reads.ts'
 import { type Clock, type Item, type Place, Sequencer, type SequencerOptions, type Sequencing } from './sequencer.ts'
 import type { SubjectFinder } from './subject-finder.ts'
 import { subjectMac } from './subjects.ts'
 import { WithheldParts } from './withheld.ts'
+
+export type { RecordOptions } from './log-items.ts'
 
 /** The log's promise that an entry is durable and under a signed checkpoint. */
 export interface Receipt {
@@ -93,43 +90,16 @@ export interface LogParts {
   readonly reads?: boolean
 }
 
-export interface RecordOptions {
-  /** The most that this channel vouches for. Default `observed`. A producer can lower it, not raise it. */
-  readonly assurance?: Assurance
-  /** Whether the channel filled in an event's time (say, a file's): the same event may come again with another. */
-  readonly isTimeFilledIn?: (event: AgentEvent) => boolean
-  /** Signs what the event decides, as the person named in `actor`: see `record/statement.ts`. */
-  readonly sign?: SyncNoteSigner
-}
-
-/** An event of which the redactor has seen everything. */
-interface Settled {
-  readonly id: string
-  readonly time: string
-  readonly members: PreparedEvent['members']
-  readonly isTimed: boolean
-  readonly kept: readonly KeptPart[]
-  readonly subjects: readonly string[]
-  readonly sign: SyncNoteSigner | undefined
-}
-
-const NO_DIGEST = new Uint8Array(0)
-
 export class Log implements Sink<LogDraft, Receipt> {
   readonly origin: string
   readonly #store: LogStore
   readonly #keys: LogKeys
-  readonly #privacy: PrivacyPolicy
-  readonly #privacyMark: Uint8Array
+  readonly #items: ItemMaker
   readonly #sequencer: Sequencing
   readonly #clock: Clock
-  readonly #identities: Identities | null
-  /** Whether the redactor has answered with a promise: it is not to be asked twice. */
-  #redactsLater = false
   readonly #withheld = new WithheldParts((parts) => this.notice('redactor_failed', { parts }))
   readonly #redacting = new Set<Promise<unknown>>()
   readonly #eraser: Eraser
-  readonly #subjects: SubjectFinder | null
   readonly #cosigned: (size: number) => string | null
   readonly #areReadsRecorded: boolean
   readonly #onClose: (() => void)[] = []
@@ -138,21 +108,20 @@ export class Log implements Sink<LogDraft, Receipt> {
   #closing: Promise<void> | null = null
 
   private constructor(made: LogParts) {
-    const { store, keys, privacy, identities = null, options = {}, capture = {} } = made
-    const { site = bareSite(), subjects = null, reads = false, forgets, cosigned = () => null } = made
+    const { store, keys, privacy, options = {}, capture = {} } = made
+    const { site = bareSite(), reads = false, forgets, cosigned = () => null } = made
     this.origin = keys.origin
     this.#store = store
     this.#keys = keys
-    this.#privacy = privacy
-    this.#identities = identities
-    this.#privacyMark = sha256(privacy.version).slice(0, 4)
     this.#clock = options.clock ?? Date.now
+    const { identities = null, subjects = null } = made
+    const onWithheld = (parts: number) => this.#withheld.add(parts)
+    this.#items = new ItemMaker({ keys, privacy, identities, subjects, clock: this.#clock, onWithheld })
     this.#cosigned = cosigned
     this.#sequencer = forgets ? new NullSequencer(this.#clock) : new Sequencer(store, keys, options)
     this.#capture = capture
     const sequencer = this.#sequencer
     this.#eraser = new Eraser({ store, keys, sequencer, clock: this.#clock, site })
-    this.#subjects = subjects
     this.#areReadsRecorded = reads
   }
 
@@ -178,7 +147,7 @@ export class Log implements Sink<LogDraft, Receipt> {
   record(event: AgentEvent, options: RecordOptions = {}): Promise<Receipt> {
     return new Promise((resolve, reject) => {
       this.#refuseClosed()
-      const made = this.#item(event, options)
+      const made = this.#items.make(event, options)
       const append = (item: Item) => {
         this.#sequencer.enqueue([item], undefined, ([place]) => resolve(this.#receipt(item.id, place!)), reject)
       }
@@ -191,7 +160,7 @@ export class Log implements Sink<LogDraft, Receipt> {
   async recordMany(events: readonly AgentEvent[], options: RecordOptions = {}): Promise<Receipt[]> {
     this.#refuseClosed()
     const made = events.map((event) => {
-      const item = this.#item(event, options)
+      const item = this.#items.make(event, options)
       // Should a later one be refused at once, nobody asks for this one any more.
       if ('then' in item) item.catch(() => {})
       return item
@@ -209,27 +178,24 @@ export class Log implements Sink<LogDraft, Receipt> {
    * Where the redactor answers later, appending waits for it; what must be written elsewhere before that has no text.
    */
   draft(event: AgentEvent, options: RecordOptions = {}): LogDraft {
-    const item = this.#item(event, options)
+    const item = this.#items.make(event, options)
     if (!('then' in item)) return new LogDraft(item)
     item.catch(() => {})
     // Both are to be one event, and the redactor may take longer than the spool can wait.
     const named = event.id === undefined ? { ...event, id: newId(this.#clock()) } : event
-    const later = named === event ? item : (this.#item(named, options) as Promise<Item>)
-    return new LogDraft(this.#item(named, options, this.#privacy.withoutText()) as Item, this.#awaited(later))
+    const later = named === event ? item : (this.#items.make(named, options) as Promise<Item>)
+    return new LogDraft(this.#items.withoutText(named, options), this.#awaited(later))
   }
 
   /** Names the privacy rules in force: what was spooled under them need not be judged again. */
   get policyMark(): string {
-    return toBase64Url(sha256(this.#privacy.version))
+    return this.#items.policyMark
   }
 
   /** {@link draft} of an event that this log drafted before, under the same {@link policyMark}, and spooled. */
   restore(event: AgentEvent): LogDraft {
-    const restored = restoreEvent(event, this.origin)
-    if (!restored) return this.draft(event, { assurance: 'enforced' })
-    const { id, record, kept, subjects } = restored
-    const { draft, stable } = draftEntry(record, { time: true })
-    return new LogDraft({ id, idGiven: true, draft, payloads: kept, subjects, digest: this.#digest(stable, kept) })
+    const item = this.#items.restore(event)
+    return item ? new LogDraft(item) : this.draft(event, { assurance: 'enforced' })
   }
 
   /** Makes drafts durable: all of them, in consecutive entries and in this order, or none. Rejects as {@link record}. */
@@ -498,97 +464,6 @@ export class Log implements Sink<LogDraft, Receipt> {
       'ERR_ENTRY_NOT_FOUND',
       `no entry ${typeof which === 'number' ? which : 'of that id'}: log has ${size} entries`,
     )
-  }
-
-  #item(event: AgentEvent, options: RecordOptions, privacy = this.#privacy): Item | Promise<Item> {
-    return this.#commonItem(event, options, privacy) ?? this.#anyItem(event, options, privacy)
-  }
-
-  /** `null` if the event, or what is to be done with it, is not ordinary in every way. */
-  #commonItem(
-    event: AgentEvent,
-    { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions,
-    privacy: PrivacyPolicy,
-  ): Item | null {
-    if (sign || this.#identities || this.#subjects || this.#redactsLater) return null
-    const nowMs = this.#clock()
-    // A redactor must see whatever it could find something in.
-    const steered = privacy.redactor ? { isPlainAttribute, isPlainName } : undefined
-    const common = readCommon(event, assurance, () => newId(nowMs), steered)
-    if (!common) return null
-    const { id, idGiven, time, subjects } = common
-    const subject = privacy.looksAtEvents ? subjectOf(common) : undefined
-    const kept: KeptPart[] = []
-    for (const [name, part] of common.parts) {
-      const one = privacy.keep(id, name, part, subject)
-      if ('then' in one) this.#redactsLater = true
-      if ('then' in one || one.withheld) return null
-      kept.push(one)
-    }
-    const draft = draftCommon(common, time ?? formatTime(nowMs), kept)
-    if (!draft) return null
-    const stable = idGiven ? stableText(common, isTimeFilledIn?.(event) ? null : time) : ''
-    return { id, idGiven, draft, payloads: kept, subjects, digest: idGiven ? this.#digest(stable, kept) : NO_DIGEST }
-  }
-
-  /** A promise if the redactor gives one: only this event waits for it, and the order of others is unaffected. */
-  #anyItem(
-    event: AgentEvent,
-    { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions,
-    privacy: PrivacyPolicy,
-  ): Item | Promise<Item> {
-    const given = prepareEvent(event, assurance)
-    const prepared = this.#subjects ? { ...given, subjects: this.#subjects.find(given) } : given
-    // Who signs a decision stands in the register of people: a token would be nobody's there.
-    const { members, parts, subjects } = (!sign && this.#identities?.pseudonymize(prepared)) || prepared
-    const nowMs = this.#clock()
-    const id = members.id ?? newId(nowMs)
-    const time = members.time ?? formatTime(nowMs)
-    const isTimed = members.time !== undefined && !isTimeFilledIn?.(event)
-    const redacted = privacy.redactor && redactMembers(members, privacy.redactor)
-    let isPending = redacted !== null
-    const kept: (KeptPart | Promise<KeptPart>)[] = []
-    for (const [name, part] of parts) {
-      const one = privacy.keep(id, name, part, members)
-      if ('then' in one) isPending = true
-      kept.push(one)
-    }
-    const finish = (settled: readonly KeptPart[]) =>
-      this.#finish({ id, time, members, isTimed, kept: settled, subjects, sign })
-    if (!isPending) return finish(kept as KeptPart[])
-    return Promise.all([Promise.all(kept), redacted]).then(([settled]) => finish(settled))
-  }
-
-  #finish({ id, time, members, isTimed, kept, subjects, sign }: Settled): Item {
-    const record = { ...members, schema: ENTRY_SCHEMA, id, time } as Omit<AuditRecord, 'observed'>
-    if (kept.length > 0)
-      record.parts = Object.fromEntries(kept.map(({ name, commit, mode }) => [name, { commit, mode }]))
-    if (sign) this.#sign(record, sign)
-    const { draft, stable } = draftEntry(record, { time: isTimed })
-    const withheld = kept.reduce((count, part) => count + (part.withheld ? 1 : 0), 0)
-    if (withheld > 0) this.#withheld.add(withheld)
-    const idGiven = members.id !== undefined
-    // Nobody can rightly hand in again an id that the log has made: an empty digest equals no other. And one without the
-    // part that the redactor failed on says nothing of the event.
-    const digest = idGiven ? (withheld > 0 ? null : this.#digest(stable, kept)) : NO_DIGEST
-    return {
-      id,
-      idGiven,
-      draft,
-      payloads: kept.map(({ name, disclosure }) => ({ name, disclosure })),
-      subjects,
-      digest,
-    }
-  }
-
-  #sign(record: Omit<AuditRecord, 'observed'>, signer: SyncNoteSigner): void {
-    record.decision = { ...record.decision, method: 'key' }
-    const statement = utf8(decisionStatement(this.origin, record))
-    record.decision.signature = formatSignatureLine(signer.key, signer.sign(statement))
-  }
-
-  #digest(stable: string, kept: readonly { readonly stable: string }[]): Uint8Array {
-    return concat(this.#privacyMark, hmacSha256(this.#keys.ids, stable + kept.map((part) => part.stable).join('')))
   }
 
   #receipt(id: string, { index, leaf, checkpoint, duplicate, uncompared }: Place): Receipt {

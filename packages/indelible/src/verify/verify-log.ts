@@ -24,7 +24,7 @@ import { IdSet } from './id-set.ts'
 import { isUnverified, KeyHistory, SupersededKeyError } from './key-history.ts'
 import { PartCheck } from './part-check.ts'
 import { PublishedCheck } from './published-check.ts'
-import { checkPurgeApprovals, checkPurgedMac, type PurgedPrefix, readPurge } from './purge-check.ts'
+import { PurgedRange } from './purged-range.ts'
 import { FindingList, type Report, writeReport } from './report.ts'
 import { orMissing, TreeCheck } from './tree-check.ts'
 
@@ -82,9 +82,7 @@ class LogVerification {
   readonly #size: number
   readonly #from: number
   readonly #to: number
-  #minIndex: number
-  /** The purge that let go of what is below `#minIndex`, if it is lawful. */
-  #purged: PurgedPrefix | null = null
+  readonly #purge: PurgedRange
   #pinChecked = false
   #isWrongKey = false
   #statedMacId: string | null = null
@@ -109,9 +107,9 @@ class LogVerification {
     this.#parts = new PartCheck(policy.origin, this.#findings)
     this.#claimed = claimedCheckpoint(head.checkpoint)
     this.#size = this.#claimed?.size ?? (Number.isSafeInteger(head.size) ? Math.max(0, head.size) : 0)
-    this.#minIndex = head.minIndex
     const { from = 0, to = this.#size } = options
     this.#from = from
+    this.#purge = new PurgedRange(evidence, policy, this.#findings, from, head.minIndex)
     // Of a log that was cut off, what is left of the range.
     this.#to = to > this.#size && this.#isRolledBack ? this.#size : to
     this.#decisions = new DecisionCheck(policy.origin, policy.identities ?? null, this.#findings, {
@@ -138,7 +136,7 @@ class LogVerification {
         found: String(head.size),
       })
     }
-    await this.#readPurge()
+    if (this.#claimed) await this.#purge.read(size, this.#claimed.root)
     const tree = await TreeCheck.at(from, size, this.#evidence, this.#findings)
     const published = new PublishedCheck(this.#evidence, this.#keys, this.#findings, from, to)
     await this.#checkEntries(tree, published)
@@ -166,7 +164,7 @@ class LogVerification {
     if (accepted) await this.#provePin(accepted.checkpoint)
     await this.#checkAnchors(accepted?.checkpoint ?? null)
     await this.#finishParts(tree)
-    await this.#finishPurge()
+    await this.#purge.finish(size, (note) => this.#counts(note))
     if (this.#isWrongKey && this.#findings.count === 0) {
       // Only now: an entry 0 that was tampered with may name any key.
       throw new IndelibleError('ERR_KEY_MISMATCH', 'mac key is not the one that this log was opened with')
@@ -256,8 +254,10 @@ class LogVerification {
 
   /** Returns whether anything is left of an entry that is not there. */
   async #checkGone(index: number, tree: TreeCheck, chain: ChainCheck): Promise<boolean> {
-    const isPurged = index < this.#minIndex || (await this.#isPurgedMeanwhile(index))
-    if (isPurged) return this.#checkPurged(index, tree, chain)
+    if (await this.#purge.has(index)) {
+      const onCarried = (at: number, record: ReadRecord) => this.#checkStatement(at, record, chain)
+      return this.#purge.entry(index, tree, chain, onCarried)
+    }
     chain.missing()
     return tree.entry(index, null) !== null
   }
@@ -375,49 +375,6 @@ class LogVerification {
     await readRotations(this.#evidence, Math.min(this.#size, this.#head.size), this.#keys)
   }
 
-  /** Before everything else: what the log was opened with, and whose keys counted, may stand in what it carries over. */
-  async #readPurge(): Promise<void> {
-    const claimed = this.#claimed
-    if (this.#minIndex === 0 || this.#minIndex <= this.#from || !claimed) return
-    const tree = { origin: this.#policy.origin, size: this.#size, root: claimed.root }
-    this.#purged = await readPurge(this.#evidence, tree, this.#minIndex)
-    const { purgeApprovers } = this.#policy
-    if (!this.#purged) return
-    if (purgeApprovers) checkPurgeApprovals(tree.origin, this.#purged, purgeApprovers, this.#findings)
-    if (this.#purged.epochs === null && this.#policy.macKey) {
-      const message = `purge of entry ${this.#purged.intentIndex} does not say in which epochs its entries stood`
-      this.#findings.add('purge_invalid', message, { index: this.#purged.intentIndex })
-    }
-    this.#purgedEpochs = this.#purged.epochs && epochsOf(this.#purged.epochs)
-  }
-
-  #purgedEpochs: Generator<number, null> | null = null
-
-  #checkPurged(index: number, tree: TreeCheck, chain: ChainCheck): boolean {
-    const leaf = tree.purged(index)
-    const epoch = this.#from === 0 ? (this.#purgedEpochs?.next().value ?? null) : null
-    const mac = chain.purged(index, leaf, epoch)
-    const purged = this.#purged
-    if (purged) {
-      while (this.#carriedAt < purged.carried.length && purged.carried[this.#carriedAt]!.index <= index) {
-        const { index: at, record } = purged.carried[this.#carriedAt++]!
-        if (at === 0) this.#checkOpened(record, chain)
-        if (record.type === 'audit.key.rotated') this.#rotate(at, record)
-        this.#decisions.entry(at, record)
-      }
-      if (mac && index === purged.intent.below - 1) checkPurgedMac(purged, mac, this.#findings)
-    }
-    return leaf !== null
-  }
-
-  #carriedAt = 0
-
-  async #isPurgedMeanwhile(index: number): Promise<boolean> {
-    const minIndex = (await this.#evidence.head())?.minIndex ?? 0
-    if (minIndex > this.#minIndex) this.#minIndex = minIndex
-    return index < this.#minIndex
-  }
-
   #comparePin(size: number, tree: TreeCheck): void {
     const { pin } = this.#policy
     if (!pin || pin.size !== size || this.#pinChecked) return
@@ -486,20 +443,6 @@ class LogVerification {
     }
   }
 
-  /** A log that was purged while it was verified has the intent among what it has grown by, or has not been read to its end. */
-  async #finishPurge(): Promise<void> {
-    const minIndex = this.#minIndex
-    if (minIndex <= this.#from || this.#purged?.intent.below === minIndex) return
-    const head = await this.#evidence.head()
-    const claimed = head && claimedCheckpoint(head.checkpoint)
-    if (head && claimed && claimed.size > this.#size && this.#counts(head.checkpoint)) {
-      const tree = { origin: this.#policy.origin, size: claimed.size, root: claimed.root }
-      if (await readPurge(this.#evidence, tree, minIndex)) return
-    }
-    const message = `entries below ${minIndex} are gone without an audit.purge.intent`
-    this.#findings.add('purge_uncertified', message, { index: 0 })
-  }
-
   #report(accepted: { checkpoint: Checkpoint; key: VerifierKey } | null): Report {
     return writeReport({
       policy: this.#policy,
@@ -508,7 +451,7 @@ class LogVerification {
       size: this.#size,
       from: this.#from,
       to: this.#to,
-      minIndex: this.#minIndex,
+      minIndex: this.#purge.below,
       isPinChecked: this.#pinChecked,
       isWrongKey: this.#isWrongKey,
       statedMacId: this.#statedMacId,
@@ -519,11 +462,6 @@ class LogVerification {
       anchors: this.#anchors,
     })
   }
-}
-
-function* epochsOf(runs: readonly (readonly [count: number, epoch: number])[]): Generator<number, null> {
-  for (const [count, epoch] of runs) for (let i = 0; i < count; i++) yield epoch
-  return null
 }
 
 const NO_DISCLOSURES: ReadonlyMap<string, string> = new Map()
