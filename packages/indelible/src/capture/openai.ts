@@ -5,6 +5,7 @@
  * The client's own methods are replaced, so that its helpers (`parse`, `stream`) go the same way. Nothing is imported from
  * the package.
  */
+import { joinDeltas } from './chat-chunks.ts'
 import { currentRun } from './context.ts'
 import type { ModelInput } from './fit.ts'
 import type { RunOptions } from './members.ts'
@@ -267,40 +268,9 @@ function outputOf(answer: unknown): unknown {
   return choices ?? output ?? answer
 }
 
-interface Delta {
-  readonly choices?: readonly {
-    readonly delta?: {
-      readonly content?: unknown
-      readonly tool_calls?: readonly {
-        readonly index?: number
-        readonly id?: string
-        readonly function?: { readonly name?: string; readonly arguments?: string }
-      }[]
-    }
-    readonly finish_reason?: unknown
-  }[]
-}
-
 /** What the chunks of a stream add up to: the last event of the responses API has it all; chat has to be put together. */
 function streamed(chunks: readonly unknown[]): unknown {
   const completed = chunks.findLast((chunk) => (chunk as { type?: unknown } | null)?.type === 'response.completed')
   if (completed) return outputOf((completed as { response?: unknown }).response)
-  if (!chunks.some((chunk) => Array.isArray((chunk as Delta | null)?.choices))) return joinChunks(chunks)
-  let content = ''
-  let finish: unknown = null
-  const calls = new Map<number, { id: string; name: string; arguments: string }>()
-  for (const chunk of chunks as readonly Delta[]) {
-    const [choice] = chunk.choices ?? []
-    if (typeof choice?.delta?.content === 'string') content += choice.delta.content
-    if (choice?.finish_reason) finish = choice.finish_reason
-    for (const { index = 0, id, function: fn } of choice?.delta?.tool_calls ?? []) {
-      const known = calls.get(index) ?? { id: '', name: '', arguments: '' }
-      calls.set(index, {
-        id: id ?? known.id,
-        name: fn?.name ?? known.name,
-        arguments: known.arguments + (fn?.arguments ?? ''),
-      })
-    }
-  }
-  return { content, finish_reason: finish, ...(calls.size > 0 && { tool_calls: [...calls.values()] }) }
+  return joinDeltas(chunks) ?? joinChunks(chunks)
 }

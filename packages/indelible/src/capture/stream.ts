@@ -13,7 +13,7 @@ export type StreamEnd =
       readonly isClipped: boolean
     }
 
-/** Most chunks, and characters of text chunks, that are collected. */
+/** Most chunks, and characters of text chunks or bytes, that are collected. */
 const MAX_CHUNKS = 10_000
 const MAX_TEXT = 1024 * 1024
 
@@ -95,6 +95,7 @@ class Collector {
   add(chunk: unknown): void {
     this.#onChunk?.(chunk)
     if (typeof chunk === 'string') this.#text += chunk.length
+    else if (chunk instanceof Uint8Array) this.#text += chunk.byteLength
     if (this.#chunks.length >= MAX_CHUNKS || this.#text > MAX_TEXT) this.#isClipped = true
     else this.#chunks.push(chunk)
   }
