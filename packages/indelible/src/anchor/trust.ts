@@ -11,7 +11,10 @@ import { openAnchorVerifier } from './kinds.ts'
 import { quorumVerifier } from './witness.ts'
 
 /** What a trust file, a C2SP policy or a list of vkeys says. */
-export type Trust = Pick<TrustPolicy, 'origin' | 'keys' | 'anchors' | 'macId' | 'macEpochs'>
+export type Trust = Pick<
+  TrustPolicy,
+  'origin' | 'keys' | 'anchors' | 'macId' | 'macEpochs' | 'identities' | 'purgeApprovers'
+>
 
 export interface TrustSource {
   readonly path: string
@@ -46,12 +49,14 @@ async function openTrustFile(text: string, source: TrustSource): Promise<Trust> 
   const use = { directory, origin: keys.origin, env, fetch, clock }
   const anchors = quorumOf(policy, { maxAgeSeconds: file.max_age }, file.ask ? use : null)
   for (const trust of file.anchors) anchors.push(await openAnchorVerifier(trust, use))
-  const { mac } = file
+  const { mac, people, approvers } = file
   return {
     ...keys,
     anchors,
     ...(mac?.id !== undefined && { macId: mac.id }),
     ...(mac?.epochs !== undefined && { macEpochs: mac.epochs }),
+    ...(people && { identities: people.map(parseVkey) }),
+    ...(approvers && { purgeApprovers: { keys: approvers.keys.map(parseVkey), quorum: approvers.quorum } }),
   }
 }
 

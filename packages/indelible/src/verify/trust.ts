@@ -66,9 +66,13 @@ const trustSchema = z.strictObject({
         .optional(),
     })
     .optional(),
-  /** Sections of later parts, such as who may approve a purge: kept as they are, for whoever knows them. */
-  approvers: z.unknown().optional(),
-  people: z.unknown().optional(),
+  /** People whose signatures on decisions count, as vkeys; without, the log's own register names them. */
+  people: z.array(z.string()).min(1).optional(),
+  /** People of whom so many must have signed each purge. */
+  approvers: z
+    .strictObject({ keys: z.array(z.string()).min(1), quorum: z.number().int().min(1) })
+    .refine(({ keys, quorum }) => quorum <= new Set(keys).size, 'quorum is larger than the number of keys')
+    .optional(),
 })
 
 export type TrustFile = z.infer<typeof trustSchema>
