@@ -8,7 +8,10 @@ import { count, formatPairs, inline, paint, printable } from './output.ts'
 const MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 export function addPrivacy(program: Command, context: Context): void {
-  const privacy = program.command('privacy').description('say what would be kept of an event, and what the vault holds')
+  const privacy = program
+    .command('privacy')
+    .description('say what would be kept of an event, and what the vault holds')
+    .addHelpText('after', examples('indelible privacy explain event.json', 'indelible privacy vault'))
   privacy
     .command('explain')
     .description('say for each part of an event which rule decides and what would be kept; records nothing')
