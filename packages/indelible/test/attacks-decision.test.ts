@@ -1,6 +1,7 @@
 /** Signatures of people that are not theirs. */
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { fromBase64 } from '../src/bytes.ts'
 import { recordAttestation } from '../src/decision/decisions.ts'
 import { createIdentity, loadIdentity } from '../src/keys/identities.ts'
 import { rowOf } from './attack-kit.ts'
@@ -17,11 +18,13 @@ const FORGERIES: readonly (readonly [AttackId, (office: Office, alice: Person) =
     'decision-moved',
     async ({ log }, alice) => {
       const genuine = await recordAttestation(log, { owner: 'alice', statement: 'one' }, alice)
-      const { decision } = (await log.read(genuine.index)).record
-      return log.record({ ...event, decision: decision! })
+      const line = (await log.read(genuine.index)).record.decision!.signature!
+      // A signature line holds the key's id, 4 bytes, and the signature.
+      const copied = fromBase64(line.trimEnd().split(' ')[2]!).subarray(4)
+      return log.record(event, { sign: { key: alice.signer.key, sign: () => copied } })
     },
   ],
-  ['decision-unsigned', ({ log }) => log.record({ ...event, decision: { method: 'key' } })],
+  ['decision-unsigned', ({ log }) => log.record(event, { recognised: 'key' })],
   [
     'decision-revoked',
     async ({ log, register }, alice) => {

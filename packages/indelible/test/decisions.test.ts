@@ -238,7 +238,6 @@ describe('an approval at run time', () => {
       actor: { type: 'user', id: 'alice' },
       outcome: 'approved',
       subject_digest: asked.digest,
-      decision: { method: 'key' },
     })
     writeFileSync(join(home, 'approvals', `${asked.id}.decisions`), `${forged.id}\n`)
     await expect(asked.wait()).rejects.toMatchObject({ code: 'ERR_SIGNATURE_INVALID' })

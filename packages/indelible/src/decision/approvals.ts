@@ -8,12 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { randomBytes } from '#crypto'
 import { toBase64Url } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
-import type { Log } from '../log/log.ts'
+import type { Log, RecordOptions } from '../log/log.ts'
 import type { SyncNoteSigner } from '../note/signed-note.ts'
 import type { QueryEngine } from '../query/query.ts'
 import { carry } from '../record/carry.ts'
 import type { ReadRecord } from '../record/entry.ts'
-import { newId } from '../record/id.ts'
+import { derivedId, newId } from '../record/id.ts'
 import { canonicalize, type Json, parseJson } from '../record/jcs.ts'
 import type { AgentEvent } from '../record/schema.ts'
 import { parseTime } from '../record/time.ts'
@@ -158,9 +158,9 @@ export class Approvals {
           actor: { type: 'user', id: identity },
           outcome: 'success',
           subject_digest: pending.digest,
-          decision: { method: 'signer' in viewer ? 'key' : 'token', meaning: 'view' },
+          decision: { meaning: 'view' },
         },
-        'signer' in viewer ? { sign: viewer.signer } : {},
+        recognisedBy(viewer),
       )
     }
     return pending
@@ -204,13 +204,10 @@ export class Approvals {
           actor: { type: 'user', id: by },
           outcome: decision,
           subject_digest: digest,
-          decision: {
-            method: 'signer' in credential ? 'key' : 'token',
-            meaning: decision === 'approved' ? 'approval' : 'rejection',
-          },
+          decision: { meaning: decision === 'approved' ? 'approval' : 'rejection' },
           ...(options.reason !== undefined && { parts: { reason: { value: options.reason } } }),
         },
-        'signer' in credential ? { sign: credential.signer } : {},
+        recognisedBy(credential),
       )
       return this.ruling(request, digest)
     })
@@ -247,11 +244,27 @@ export class Approvals {
     return (await this.#box.get(id)) !== null
   }
 
-  /** Ends an approval: it is used up. Whoever comes second finds nothing. */
-  async conclude(id: string): Promise<void> {
+  /**
+   * Ends an approval: it is used up. That is an entry whose id follows from the request, so that it is written once, whatever
+   * becomes of the box: whoever puts the request back there finds that it was used.
+   */
+  async conclude(request: BoxedRequest, digest: string): Promise<void> {
+    const { id } = request
     await this.#box.deciding(id, async () => {
       if (!(await this.#box.get(id))) throw concluded()
+      const use: AgentEvent = {
+        ...this.#about(request),
+        id: useId(request.origin, digest),
+        type: 'approval.used',
+        actor: { type: 'system', id: 'indelible' },
+        outcome: 'success',
+        subject_digest: digest,
+      }
+      const { duplicate, uncompared } = await this.#log.record(use).catch((error: unknown) => {
+        throw isIndelibleError(error, 'ERR_ID_CONFLICT') ? concluded() : error
+      })
       await this.#box.remove(id)
+      if (duplicate || uncompared) throw concluded()
     })
   }
 
@@ -381,9 +394,18 @@ export class Approval {
     if (ruling?.decision !== 'approved') {
       throw new IndelibleError('ERR_APPROVAL_REFUSED', `the request is ${ruling?.decision ?? 'not decided yet'}`)
     }
-    await this.#approvals.conclude(this.id)
+    await this.#approvals.conclude(this.#request, this.digest)
     return work(args)
   }
+}
+
+function recognisedBy(credential: Credential): RecordOptions {
+  return 'signer' in credential ? { sign: credential.signer, recognised: 'key' } : { recognised: 'token' }
+}
+
+/** Of the entry that says that an approval was used. */
+function useId(origin: string, digest: string): string {
+  return derivedId(canonicalize(['indelible/approval-use@1', origin, digest]))
 }
 
 /** What a value is in a log, whatever it was: the same for whoever asks and whoever executes. */

@@ -3,7 +3,7 @@
  * with their proofs, so that whoever can write the database cannot make himself an approver.
  */
 import { sha256 } from '#crypto'
-import { toBase64Url } from '../bytes.ts'
+import { isEqual, toBase64Url } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
 import { checkIdentityName } from '../keys/identities.ts'
 import type { Log, Receipt } from '../log/log.ts'
@@ -36,17 +36,23 @@ export class IdentityRegister {
 
   /** Everybody who was ever registered, by name; the last registration of a name counts. */
   async all(): Promise<Map<string, Identity>> {
-    const found = new Map<string, Identity>()
+    return new Map([...(await this.#history())].map(([name, registrations]) => [name, registrations.at(-1)!]))
+  }
+
+  /** Registrations of each name, in the order of the log: one ends where the next begins. */
+  async #history(): Promise<Map<string, Identity[]>> {
+    const found = new Map<string, Identity[]>()
     for (const { index, record } of await readStatements(this.#log, this.#query, 'audit.identity.')) {
       const { type, audit } = record
       const name = String(audit?.name)
       if (type === 'audit.identity.added') {
         const key = typeof audit?.vkey === 'string' ? parseVkey(audit.vkey) : null
         const tokenDigest = typeof audit?.token_digest === 'string' ? audit.token_digest : null
-        found.set(name, { name, key, tokenDigest, since: index, revoked: null })
+        const before = found.get(name) ?? []
+        found.set(name, [...before, { name, key, tokenDigest, since: index, revoked: null }])
       } else {
         const known = found.get(name)
-        if (known) found.set(name, { ...known, revoked: index })
+        if (known) found.set(name, known.with(-1, { ...known.at(-1)!, revoked: index }))
       }
     }
     return found
@@ -67,7 +73,7 @@ export class IdentityRegister {
 
   /**
    * Registers a person's key, or the digest of a token.
-   * @throws IndelibleError `ERR_IDENTITY_INVALID` if the name is taken or the key is of a kind that signs no decisions
+   * @throws IndelibleError `ERR_IDENTITY_INVALID` if the name, key or token is taken, or the key is of a kind that signs no decisions
    */
   async add(identity: { readonly vkey: string } | { readonly name: string; readonly token: string }): Promise<Receipt> {
     const audit: Record<string, string> = {}
@@ -83,9 +89,19 @@ export class IdentityRegister {
       audit.token_digest = digestToken(identity.token)
     }
     checkIdentityName(audit.name!)
-    const known = (await this.all()).get(audit.name!)
-    if (known && known.revoked === null) {
-      throw new IndelibleError('ERR_IDENTITY_INVALID', `the name is taken since entry ${known.since}: revoke it first`)
+    for (const known of (await this.all()).values()) {
+      if (known.revoked !== null) continue
+      if (known.name === audit.name) {
+        throw new IndelibleError(
+          'ERR_IDENTITY_INVALID',
+          `the name is taken since entry ${known.since}: revoke it first`,
+        )
+      }
+      // Two names for one key would be a quorum of one.
+      if (isSameCredential(known, audit)) {
+        const message = `the key or token is another identity's since entry ${known.since}: each person has their own`
+        throw new IndelibleError('ERR_IDENTITY_INVALID', message)
+      }
     }
     return this.#log.recordAudit('audit.identity.added', audit)
   }
@@ -114,8 +130,8 @@ export class IdentityRegister {
    * @throws IndelibleError `ERR_SIGNATURE_INVALID`, `ERR_IDENTITY_UNKNOWN`, `ERR_IDENTITY_REVOKED`
    */
   async checkDecision(index: number, record: ReadRecord): Promise<Identity> {
-    const identity = (await this.all()).get(record.actor.id)
-    if (!identity || identity.since > index) {
+    const identity = (await this.#history()).get(record.actor.id)?.findLast(({ since }) => since < index)
+    if (!identity) {
       throw new IndelibleError('ERR_IDENTITY_UNKNOWN', `entry ${index} is by nobody whom the log knows`)
     }
     if (identity.revoked !== null && identity.revoked < index) {
@@ -142,6 +158,11 @@ function checkSigned(origin: string, record: ReadRecord, signature: string, key:
 /** An entry's record, of which it is proven that it is in the log that this signer signs. */
 export async function provenRecord(log: Log, which: number | string): Promise<ReadRecord> {
   return parseEntry((await log.prove(which)).entry)
+}
+
+function isSameCredential({ key, tokenDigest }: Identity, audit: Readonly<Record<string, string>>): boolean {
+  if (audit.vkey === undefined) return audit.token_digest === tokenDigest
+  return key !== null && isEqual(key.publicKey, parseVkey(audit.vkey).publicKey)
 }
 
 function digestToken(token: string): string {

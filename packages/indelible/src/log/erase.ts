@@ -95,8 +95,10 @@ export class Eraser {
     const { targets, known } = await this.#find(request, below)
     const parts = targets.reduce((sum, target) => sum + target.parts.length, 0)
     const isWholePerson = request.subject !== undefined && request.part === undefined
-    if (parts === 0 && !(isWholePerson && known > 0)) throw nothing(request)
-    for (const guard of this.#site.guards) await guard(targets, request)
+    if (parts === 0 && !(isWholePerson && known.length > 0)) throw nothing(request)
+    // Of a whole person also what is known of them goes: which entries concern them, and a hold on them with it.
+    const concerned = isWholePerson ? await this.#withoutParts(known, targets) : []
+    for (const guard of this.#site.guards) await guard([...targets, ...concerned], request)
 
     const sinceMs = this.#clock()
     const lists = splitList(targets)
@@ -216,8 +218,18 @@ export class Eraser {
     return now
   }
 
-  /** What is there of what is asked for, and how many entries it is about. */
-  async #find(request: EraseRequest, below: number): Promise<{ targets: ErasureTarget[]; known: number }> {
+  async #withoutParts(indexes: readonly number[], targets: readonly ErasureTarget[]): Promise<ErasureTarget[]> {
+    const listed = new Set(targets.map(({ index }) => index))
+    const found: ErasureTarget[] = []
+    for (const index of indexes) {
+      const record = listed.has(index) ? null : await this.#record(index)
+      if (record) found.push({ index, id: record.id, parts: [] })
+    }
+    return found
+  }
+
+  /** What is there of what is asked for, and which entries it is about. */
+  async #find(request: EraseRequest, below: number): Promise<{ targets: ErasureTarget[]; known: readonly number[] }> {
     const indexes = await this.#indexes(request, below)
     const targets: ErasureTarget[] = []
     for (const index of indexes) {
@@ -231,7 +243,7 @@ export class Eraser {
       const parts = partsWanted(request, names)
       if (parts.length > 0) targets.push({ index, id: record.id, parts })
     }
-    return { targets, known: indexes.length }
+    return { targets, known: indexes }
   }
 
   async #indexes(

@@ -45,7 +45,10 @@ export interface ErasureReceipt {
   readonly waiting: readonly string[]
 }
 
-/** May refuse an erasure by throwing, before anything is written or deleted: legal holds and the like. */
+/**
+ * May refuse an erasure by throwing, before anything is written or deleted: legal holds and the like. Where a whole person
+ * goes, entries that concern them are among the targets even if no part of them is left.
+ */
 export type ErasureGuard = (targets: readonly ErasureTarget[], request: EraseRequest) => void | Promise<void>
 
 /** A copy beside the log that may hold what was erased: an index, a spool. */

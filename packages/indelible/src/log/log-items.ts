@@ -25,6 +25,8 @@ export interface RecordOptions {
   readonly isTimeFilledIn?: (event: AgentEvent) => boolean
   /** Signs what the event decides, as the person named in `actor`: see `record/statement.ts`. */
   readonly sign?: SyncNoteSigner
+  /** How the caller made sure that it is the person named in `actor` who decides. `key` goes with {@link sign}. */
+  readonly recognised?: 'key' | 'token'
 }
 
 /** An event of which the redactor has seen everything. */
@@ -36,6 +38,7 @@ interface Settled {
   readonly kept: readonly KeptPart[]
   readonly subjects: readonly string[]
   readonly sign: SyncNoteSigner | undefined
+  readonly recognised: RecordOptions['recognised']
 }
 
 const NO_DIGEST = new Uint8Array(0)
@@ -98,10 +101,10 @@ export class ItemMaker {
   /** `null` if the event, or what is to be done with it, is not ordinary in every way. */
   #commonItem(
     event: AgentEvent,
-    { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions,
+    { assurance = 'observed', isTimeFilledIn, sign, recognised }: RecordOptions,
     privacy: PrivacyPolicy,
   ): Item | null {
-    if (sign || this.#identities || this.#subjects || this.#redactsLater) return null
+    if (sign || recognised || this.#identities || this.#subjects || this.#redactsLater) return null
     const nowMs = this.#clock()
     // A redactor must see whatever it could find something in.
     const steered = privacy.redactor ? { isPlainAttribute, isPlainName } : undefined
@@ -125,13 +128,13 @@ export class ItemMaker {
   /** A promise if the redactor gives one: only this event waits for it, and the order of others is unaffected. */
   #anyItem(
     event: AgentEvent,
-    { assurance = 'observed', isTimeFilledIn, sign }: RecordOptions,
+    { assurance = 'observed', isTimeFilledIn, sign, recognised }: RecordOptions,
     privacy: PrivacyPolicy,
   ): Item | Promise<Item> {
     const given = prepareEvent(event, assurance)
     const prepared = this.#subjects ? { ...given, subjects: this.#subjects.find(given) } : given
     // Who signs a decision stands in the register of people: a token would be nobody's there.
-    const { members, parts, subjects } = (!sign && this.#identities?.pseudonymize(prepared)) || prepared
+    const { members, parts, subjects } = (!sign && !recognised && this.#identities?.pseudonymize(prepared)) || prepared
     const nowMs = this.#clock()
     const id = members.id ?? newId(nowMs)
     const time = members.time ?? formatTime(nowMs)
@@ -145,15 +148,16 @@ export class ItemMaker {
       kept.push(one)
     }
     const finish = (settled: readonly KeptPart[]) =>
-      this.#finish({ id, time, members, isTimed, kept: settled, subjects, sign })
+      this.#finish({ id, time, members, isTimed, kept: settled, subjects, sign, recognised })
     if (!isPending) return finish(kept as KeptPart[])
     return Promise.all([Promise.all(kept), redacted]).then(([settled]) => finish(settled))
   }
 
-  #finish({ id, time, members, isTimed, kept, subjects, sign }: Settled): Item {
+  #finish({ id, time, members, isTimed, kept, subjects, sign, recognised }: Settled): Item {
     const record = { ...members, schema: ENTRY_SCHEMA, id, time } as Omit<AuditRecord, 'observed'>
     if (kept.length > 0)
       record.parts = Object.fromEntries(kept.map(({ name, commit, mode }) => [name, { commit, mode }]))
+    if (recognised) record.decision = { ...record.decision, method: recognised }
     if (sign) this.#sign(record, sign)
     const { draft, stable } = draftEntry(record, { time: isTimed })
     const withheld = kept.reduce((count, part) => count + (part.withheld ? 1 : 0), 0)

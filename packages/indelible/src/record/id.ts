@@ -1,5 +1,5 @@
 /** Entry ids: UUIDv7 (RFC 9562 §5.7), so that they sort by time and an index over them is appended to, not scattered. */
-import { randomBytes } from '#crypto'
+import { randomBytes, sha256 } from '#crypto'
 import { toHex } from '../bytes.ts'
 
 const PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
@@ -31,6 +31,13 @@ export function newId(ms: number): string {
   const id = formatId(ms, pool.subarray(used, used + 10))
   used += 10
   return id
+}
+
+/** An id that follows from `text`: the same for everybody. In the form of a UUIDv7, though its time says nothing. */
+export function derivedId(text: string | Uint8Array): string {
+  const hex = toHex(sha256(text))
+  const variant = '89ab'[Number.parseInt(hex[16]!, 16) % 4]
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7${hex.slice(12, 15)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
 /** When an id was made, ms since 1970. `id` is one, see {@link isId}. */

@@ -34,6 +34,7 @@ const EVENT_TYPES = [
   'approval.requested',
   'approval.viewed',
   'approval.decided',
+  'approval.used',
   'approval.expired',
   'policy.evaluated',
   'guardrail.evaluated',
@@ -245,6 +246,8 @@ export const eventSchema = z.strictObject({
   id: id.optional(),
   time: z.string().optional(),
   outcome: shared.outcome.optional(),
+  /** How a person was recognised, and what they signed, is for the one to say who recognised them. */
+  decision: decision.omit({ method: true, signature: true }).optional(),
   assurance: z.enum(ASSURANCES).optional(),
   error: z
     .strictObject({ type: string, code: string.optional(), message: z.unknown(), stack: z.unknown() })

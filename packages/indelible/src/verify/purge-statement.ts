@@ -3,8 +3,8 @@
  * epoch of each, for the HMAC chain, and where the `audit.purge.carried` entries stand, which repeat verbatim what the log was
  * opened with, key rotations, people, holds, earlier purges. A copy counts because its hash is the leaf that stays in the tiles.
  */
-import { sha256 } from '#crypto'
-import { fromBase64Url, toBase64Url, toHex } from '../bytes.ts'
+import { fromBase64Url, toBase64Url } from '../bytes.ts'
+import { derivedId } from '../record/id.ts'
 import { canonicalize } from '../record/jcs.ts'
 
 export const PURGE_APPROVAL = 'indelible/purge@1'
@@ -43,10 +43,7 @@ export type CarriedEntry = readonly [index: number, entry: string]
  * verifier finds the entry without reading the log.
  */
 export function purgeEntryId(kind: 'intent' | 'done' | 'carried', origin: string, below: number, part = 0): string {
-  const hex = toHex(sha256(canonicalize(['indelible/purge-id@1', kind, origin, below, part])))
-  // In the form of a UUIDv7: its time says nothing.
-  const variant = '89ab'[Number.parseInt(hex[16]!, 16) % 4]
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7${hex.slice(12, 15)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`
+  return derivedId(canonicalize(['indelible/purge-id@1', kind, origin, below, part]))
 }
 
 /** What approvers sign. */
