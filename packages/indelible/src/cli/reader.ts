@@ -5,16 +5,13 @@ import { anchorsDirectory } from '../anchor/receipts.ts'
 import { type Config, loadConfig } from '../config/config.ts'
 import { IndelibleError } from '../errors.ts'
 import { cosignedCheckpoint, proofCheckpoint } from '../log/anchoring.ts'
+import { findRow, proveRow } from '../log/find-row.ts'
 import { openStore, resolveHome } from '../log/home.ts'
 import type { ProvenEntry } from '../log/log.ts'
 import { parseVkey } from '../note/signed-note.ts'
 import { formatTlogProof } from '../note/tlog-proof.ts'
 import type { ReadRecord } from '../record/entry.ts'
 import type { Head, LogStore, StoredEntry } from '../store/store.ts'
-import { leafHash } from '../tree/hash.ts'
-import { checkInclusion, proveInclusion } from '../tree/proof.ts'
-import { sourceNodeReader } from '../tree/source.ts'
-import { count } from './output.ts'
 
 export class LogReader implements AsyncDisposable {
   readonly home: string
@@ -53,22 +50,8 @@ export class LogReader implements AsyncDisposable {
    * @param which index or id
    * @throws IndelibleError `ERR_ENTRY_NOT_FOUND`; `ERR_STORE_CORRUPT` if it should be there and is not
    */
-  async entry(which: number | string): Promise<StoredEntry> {
-    const { size, minIndex } = await this.head()
-    const index = typeof which === 'number' ? which : (await this.#store.findIds([which])).get(which)?.index
-    if (index === undefined)
-      throw new IndelibleError(
-        'ERR_ENTRY_NOT_FOUND',
-        `no entry has that id: log has ${count(size, 'entry', 'entries')}`,
-      )
-    if (index >= size)
-      throw new IndelibleError('ERR_ENTRY_NOT_FOUND', `no entry ${index}: log has ${count(size, 'entry', 'entries')}`)
-    for await (const [row] of this.#store.entries(index, index + 1)) if (row) return row
-    if (index < minIndex) throw new IndelibleError('ERR_ENTRY_NOT_FOUND', `entry ${index} was purged`)
-    throw new IndelibleError(
-      'ERR_STORE_CORRUPT',
-      `entry ${index} is missing from a log of ${size}: run indelible verify`,
-    )
+  entry(which: number | string): Promise<StoredEntry> {
+    return findRow(this.#store, which)
   }
 
   async hasId(id: string): Promise<boolean> {
@@ -92,20 +75,8 @@ export class LogReader implements AsyncDisposable {
     const { vkey } = this
     const policy = { origin: this.origin, keys: [parseVkey(vkey)] }
     const { note, checkpoint } = proofCheckpoint(head.checkpoint, this.#cosigned(index + 1), policy)
-    const { size, root } = checkpoint
-    const proof = await this.#inclusion(index, size)
-    checkInclusion({ leaf: leafHash(entry), index, size, root, proof })
-    return { index, entry, size, vkey, proof: formatTlogProof({ index, proof, checkpoint: note }) }
-  }
-
-  async #inclusion(index: number, size: number): Promise<readonly Uint8Array[]> {
-    try {
-      return await proveInclusion(index, size, sourceNodeReader(this.#store, size))
-    } catch (cause) {
-      if (!(cause instanceof RangeError)) throw cause
-      const message = `hashes of the tree are missing from a log of ${size}: run indelible verify`
-      throw new IndelibleError('ERR_STORE_CORRUPT', message, { cause })
-    }
+    const proof = await proveRow(this.#store, index, entry, checkpoint)
+    return { index, entry, size: checkpoint.size, vkey, proof: formatTlogProof({ index, proof, checkpoint: note }) }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

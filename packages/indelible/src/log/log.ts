@@ -13,16 +13,14 @@ import type { PrivacyPolicy } from '../privacy/policy.ts'
 import { parseEntry, type ReadRecord } from '../record/entry.ts'
 import { newId } from '../record/id.ts'
 import type { AgentEvent, AuditType } from '../record/schema.ts'
-import type { Head, LogStore, StoredEntry } from '../store/store.ts'
-import { leafHash } from '../tree/hash.ts'
-import { checkInclusion, proveInclusion } from '../tree/proof.ts'
-import { sourceNodeReader } from '../tree/source.ts'
+import type { Head, LogStore } from '../store/store.ts'
 import { formatRotation } from '../verify/key-history.ts'
 import { proofCheckpoint } from './anchoring.ts'
 import { auditEntry } from './batch.ts'
 import type { ConfigChange } from './config-change.ts'
 import { Eraser } from './erase.ts'
 import { bareSite, type EraseRequest, type ErasureReceipt, type ErasureSite } from './erasure.ts'
+import { findRow, proveRow } from './find-row.ts'
 import type { Identities } from './identities.ts'
 import { LogDraft } from './log-draft.ts'
 import { ItemMaker, type RecordOptions } from './log-items.ts'
@@ -247,7 +245,7 @@ export class Log implements Sink<LogDraft, Receipt> {
    * @throws IndelibleError `ERR_ENTRY_NOT_FOUND`, `ERR_ENTRY_INVALID`
    */
   async read(which: number | string): Promise<LogEntry> {
-    const row = await this.#row(which)
+    const row = await findRow(this.#store, which)
     const record = parseEntry(row.entry)
     const disclosures = new Map<string, string>()
     for (const name of Object.keys(record.parts ?? {})) {
@@ -280,7 +278,7 @@ export class Log implements Sink<LogDraft, Receipt> {
    * @throws IndelibleError `ERR_ENTRY_NOT_FOUND`, `ERR_PROOF_INVALID`
    */
   async prove(which: number | string): Promise<ProvenEntry> {
-    const { index, entry } = await this.#row(which)
+    const { index, entry } = await findRow(this.#store, which)
     return { index, entry: new Uint8Array(entry), proof: await this.proveCopy(index, entry) }
   }
 
@@ -300,9 +298,7 @@ export class Log implements Sink<LogDraft, Receipt> {
       policy,
       this.#keys.signer.key,
     )
-    const { size, root } = checkpoint
-    const proof = await proveInclusion(index, size, sourceNodeReader(this.#store, size))
-    checkInclusion({ leaf: leafHash(entry), index, size, root, proof })
+    const proof = await proveRow(this.#store, index, entry, checkpoint)
     return formatTlogProof({ index, proof, checkpoint: note })
   }
 
@@ -452,18 +448,6 @@ export class Log implements Sink<LogDraft, Receipt> {
     const head = await this.#store.head()
     if (!head) throw new IndelibleError('ERR_ENTRY_NOT_FOUND', 'log has no entries')
     return head
-  }
-
-  async #row(which: number | string): Promise<StoredEntry> {
-    const index = typeof which === 'number' ? which : (await this.#store.findIds([which])).get(which)?.index
-    if (index !== undefined && Number.isSafeInteger(index) && index >= 0) {
-      for await (const [row] of this.#store.entries(index, index + 1)) if (row) return row
-    }
-    const size = (await this.#store.head())?.size ?? 0
-    throw new IndelibleError(
-      'ERR_ENTRY_NOT_FOUND',
-      `no entry ${typeof which === 'number' ? which : 'of that id'}: log has ${size} entries`,
-    )
   }
 
   #receipt(id: string, { index, leaf, checkpoint, duplicate, uncompared }: Place): Receipt {
