@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createLog, openLog, openQuery, Pins, verifyHome } from 'indelible'
+import { Recorder } from 'indelible/capture'
 import { parseMacVerificationKey } from 'indelible/verify'
 
 /** Version of an installed package. */
@@ -39,4 +40,22 @@ export async function withLog(name, work) {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** A recorder, and the list that its events end up in, raw. For tests beside those of `describeAdapter`. */
+export function memoryRecorder(options) {
+  const events = []
+  const draft = (event) => ({ id: event.id, bytes: 1, toEvent: () => event })
+  const append = async (drafts) => drafts.map(({ id, toEvent }) => ({ id, index: events.push(toEvent()) - 1 }))
+  const recordMany = (many) => append(many.map(draft))
+  const record = async (event) => (await recordMany([event]))[0]
+  const sink = { origin: 'adapter.example/log', draft, append, record, recordMany }
+  const recorder = new Recorder({ ...sink, recordGap: async () => {}, flush: async () => {} }, options)
+  const lines = async () => {
+    await recorder.flush()
+    return events.map(({ type, actor, outcome, tool }) =>
+      [type, actor.type === 'agent' ? '' : actor.id, tool?.name, outcome].filter(Boolean).join(' '),
+    )
+  }
+  return { recorder, events, lines }
 }

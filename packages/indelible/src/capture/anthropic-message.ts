@@ -1,7 +1,6 @@
 /** What the events of a streamed message add up to. They come from a server: shapes are looked at, never trusted. */
+import { type Fields, fields } from './fields.ts'
 import type { ModelAnswer } from './model-call.ts'
-
-type Fields = Readonly<Record<string, unknown>>
 
 /** Most blocks, and characters in all of them, that are kept. */
 const MAX_BLOCKS = 1000
@@ -71,10 +70,6 @@ export class MessageParts {
     const before = block[to]
     block[to] = (typeof before === 'string' ? before : '') + text
   }
-}
-
-function fields(value: unknown): Fields {
-  return typeof value === 'object' && value !== null ? (value as Fields) : {}
 }
 
 function parsed(text: string): unknown {

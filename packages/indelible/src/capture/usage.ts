@@ -27,7 +27,10 @@ const DETAILS: readonly (readonly [string, string, string])[] = [
   ['cached_input_tokens', 'prompt_tokens_details', 'cached_tokens'],
   ['cached_input_tokens', 'input_tokens_details', 'cached_tokens'],
   ['cached_input_tokens', 'input_token_details', 'cache_read'],
+  ['cached_input_tokens', 'inputTokenDetails', 'cacheReadTokens'],
+  ['cache_write_tokens', 'inputTokenDetails', 'cacheWriteTokens'],
   ['reasoning_tokens', 'completion_tokens_details', 'reasoning_tokens'],
+  ['reasoning_tokens', 'outputTokenDetails', 'reasoningTokens'],
   ['reasoning_tokens', 'output_tokens_details', 'reasoning_tokens'],
   ['reasoning_tokens', 'output_token_details', 'reasoning'],
 ]
