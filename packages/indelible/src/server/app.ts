@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { OpenAPIHono } from '@hono/zod-openapi'
 import { cors } from 'hono/cors'
 import { routePath } from 'hono/route'
+import { TrieRouter } from 'hono/router/trie-router'
 import { secureHeaders } from 'hono/secure-headers'
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
 import { VERSION } from '../version.ts'
@@ -70,7 +71,13 @@ export function createApp({ service, auth, onSignInFailure, probe }: AppParts): 
   const info = { title: 'indelible', version: VERSION, description: 'Tamper-evident audit trail for AI agents.' }
   app.doc31('/openapi.json', { openapi: '3.1.0', info })
   addReference(app, () => app.getOpenAPI31Document({ openapi: '3.1.0', info }) as unknown as OpenApiDocument)
-  app.notFound((c) => respond(c as ServerContext, new HttpProblem(404, 'ERR_NOT_FOUND', 'there is no such path')))
+  const methods = methodsOf(app)
+  app.notFound((c) => {
+    const allowed = methods(c.req.path)
+    if (allowed.length === 0) return respond(c, new HttpProblem(404, 'ERR_NOT_FOUND', 'there is no such path'))
+    c.header('allow', allowed.join(', '))
+    return respond(c, new HttpProblem(405, 'ERR_METHOD_NOT_ALLOWED', `this path takes ${allowed.join(' and ')}`))
+  })
   app.onError((error, c) => {
     const problem = problemOf(error)
     if (problem === null || problem.status >= 500) {
@@ -91,6 +98,17 @@ function respond(c: ServerContext, problem: HttpProblem): Response {
   if (retryAfterSeconds !== undefined) headers['retry-after'] = String(retryAfterSeconds)
   if (status === 401) headers['www-authenticate'] = 'Bearer'
   return c.body(JSON.stringify(body), status as 400, headers)
+}
+
+/** Which methods a path takes, of all routes that there are now. */
+function methodsOf(app: App): (path: string) => string[] {
+  const router = new TrieRouter<string>()
+  for (const { method, path } of app.routes) if (method !== 'ALL') router.add('ANY', path, method)
+  return (path) => {
+    const found = new Set(router.match('ANY', path)[0].map(([method]) => method as string))
+    if (found.has('GET')) found.add('HEAD')
+    return [...found].sort()
+  }
 }
 
 function limiterOf(perSecond: number): RateLimiterMemory | null {

@@ -48,7 +48,7 @@ const eraseRequest = z.strictObject({
   approvedBy: z.array(name).optional(),
 })
 const retentionRequest = z.strictObject({
-  below: z.number().int().positive().optional(),
+  below: z.number().int().positive().multipleOf(256).optional(),
   trustClock: z.boolean().optional(),
   approvals: z.array(z.string().max(4096)).max(32).optional(),
 })
@@ -242,7 +242,12 @@ function addRetention(app: App, service: Service): void {
     const asked = JSON.parse(JSON.stringify(await bodyOf(service, c, retentionRequest))) as object
     return withLog(service, c, 'administer', async (tenant) => {
       const retention = await tenant.retention()
-      return c.json(await retention.run({ ...asked, by: c.get('principal').id }), 200)
+      try {
+        return c.json(await retention.run({ ...asked, by: c.get('principal').id }), 200)
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error
+        throw new HttpProblem(422, 'ERR_RANGE_INVALID', error.message)
+      }
     })
   })
 }

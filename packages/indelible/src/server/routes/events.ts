@@ -3,7 +3,7 @@ import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { isIndelibleError } from '../../errors.ts'
 import type { Receipt } from '../../log/log.ts'
 import { parseJson } from '../../record/jcs.ts'
-import type { AgentEvent } from '../../record/schema.ts'
+import { type AgentEvent, eventSchema } from '../../record/schema.ts'
 import { readBody, textOf } from '../body.ts'
 import { HttpProblem, problemOf } from '../problem.ts'
 import { problemResponses } from '../schemas.ts'
@@ -27,6 +27,10 @@ const item = z
   .union([receiptSchema, z.object({ error: z.object({ code: z.string(), message: z.string() }) })])
   .openapi('ItemResult')
 
+/** As JSON Schema: the record's schemas are the library's own, and know nothing of OpenAPI. */
+const { $schema, ...event } = z.toJSONSchema(eventSchema, { io: 'input', unrepresentable: 'any' })
+const oneOrMany = { anyOf: [event, { type: 'array', items: event }] } as object
+
 const route = createRoute({
   method: 'post',
   path: '/v1/events',
@@ -40,7 +44,7 @@ const route = createRoute({
       required: true,
       content: {
         'application/json': {
-          schema: z.any().openapi({ description: 'an event, or an array of events: see event.schema.json' }),
+          schema: oneOrMany,
         },
         'application/x-ndjson': { schema: z.string() },
       },
@@ -55,7 +59,7 @@ const route = createRoute({
       description: 'results in the order of the events',
       content: { 'application/json': { schema: z.object({ results: z.array(item) }) } },
     },
-    ...problemResponses(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+    ...problemResponses(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
   },
 })
 

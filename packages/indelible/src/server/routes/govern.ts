@@ -147,7 +147,7 @@ export function addGovernance(app: OpenAPIHono<{ Variables: Variables }>, servic
       request: { body: { required: true, content: { 'application/json': { schema: describeInput(schema) } } } },
       responses: {
         201: { description: 'its receipt', content: { 'application/json': { schema: receiptSchema } } },
-        ...problemResponses(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+        ...problemResponses(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
       },
     })
     app.post(path, async (c) => {

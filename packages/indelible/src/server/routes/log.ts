@@ -131,9 +131,10 @@ export function addLog(app: OpenAPIHono<{ Variables: Variables }>, service: Serv
     }),
   )
 
+  describeTiles(app)
   // Plain routes: their paths are C2SP's, not ours. Origins have slashes, so the rest of the path is taken apart here.
   app.get('/v1/logs/*', async (c) => {
-    const rest = decodeURIComponent(new URL(c.req.url).pathname.slice('/v1/logs/'.length))
+    const rest = decoded(new URL(c.req.url).pathname.slice('/v1/logs/'.length))
     const at = rest.search(/\/(checkpoint$|tile\/)/)
     if (at < 0) throw notFound()
     const [origin, path] = [rest.slice(0, at), rest.slice(at + 1)]
@@ -142,6 +143,42 @@ export function addLog(app: OpenAPIHono<{ Variables: Variables }>, service: Serv
     if (answer === null) throw notFound()
     return answer
   })
+}
+
+function describeTiles(app: OpenAPIHono<{ Variables: Variables }>): void {
+  const log = z.string().regex(/^[0-9a-f]{16}$/)
+  const given = [
+    ['checkpoint', 'readLogCheckpoint', 'The latest signed checkpoint', 'text/plain', { log }],
+    [
+      'tile/{level}/{tile}',
+      'readLogTile',
+      'A tile of hashes; those over 999 and partial ones have more segments, as C2SP says',
+      'application/octet-stream',
+      { log, level: z.coerce.number().int().min(0).max(63), tile: z.string().regex(/^[0-9]{3}$/) },
+    ],
+  ] as const
+  for (const [path, operationId, summary, type, params] of given) {
+    app.openAPIRegistry.registerPath({
+      method: 'get',
+      path: `/v1/logs/indelible.invalid/{log}/${path}`,
+      operationId,
+      summary,
+      security: [{ bearer: [] }],
+      request: { params: z.object(params) },
+      responses: {
+        200: { description: 'as C2SP tlog-tiles has it', content: { [type]: { schema: z.string() } } },
+        ...problemResponses(400, 401, 403, 404, 429, 500, 503),
+      },
+    })
+  }
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    throw notFound()
+  }
 }
 
 /** Checkpoints and hash tiles say nothing but how much was logged; where the configuration says so, everybody may have them. */
