@@ -32,6 +32,8 @@ it.skipIf(none)(
     const args = ['run', `${url}/openapi.json`, '--no-color', '--continue-on-failure', '--generation-database', 'none']
     args.push('-H', `Authorization: Bearer ${operator}`, '-H', 'Indelible-Tenant: default')
     args.push('--phases', 'examples,coverage,fuzzing', '-n', EXAMPLES, '--seed', SEED, '-c', CHECKS.join(','))
+    // A stream has no end: each request for one waits until its time is over.
+    if (EXAMPLES === '8') args.push('--exclude-path', '/v1/stream')
     const child = spawn(program, args, { cwd: '/', stdio: ['ignore', 'pipe', 'pipe'] })
     let said = ''
     for (const stream of [child.stdout, child.stderr])

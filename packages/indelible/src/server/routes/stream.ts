@@ -5,6 +5,9 @@ import { indexParam, problemResponses } from '../schemas.ts'
 import { recordRead, type Service, type Variables, withLog } from '../service.ts'
 import { Streams } from '../streams.ts'
 
+/** One event of the stream. */
+const sentEvent = z.object({ id: z.string().optional(), event: z.string().optional(), data: z.string().optional() })
+
 const route = createRoute({
   method: 'get',
   path: '/v1/stream',
@@ -20,7 +23,7 @@ const route = createRoute({
     }),
   },
   responses: {
-    200: { description: 'a stream without end', content: { 'text/event-stream': { schema: z.string() } } },
+    200: { description: 'a stream without end', content: { 'text/event-stream': { schema: sentEvent } } },
     ...problemResponses(400, 401, 403, 404, 429, 500, 503),
   },
 })
