@@ -23,6 +23,15 @@ const KINDS: Readonly<Record<string, KnownKind>> = {
     summary: 'a timestamp authority signs when: url=URL, certificates=PEM FILE, policy=OID',
     load: async () => (await import('./rfc3161.ts')).rfc3161Kind,
   },
+  folder: {
+    summary: 'copies of checkpoints and tiles in a folder, each file made once: path=FOLDER, entries=true',
+    load: async () => (await import('./folder-copy.ts')).folderKind,
+  },
+  s3: {
+    summary:
+      'the same in S3, under Object Lock: endpoint=URL, bucket=NAME, region, prefix, lock=compliance, retain=365d, entries=true',
+    load: async () => (await import('./s3-copy.ts')).s3Kind,
+  },
 }
 
 /** Every kind with what it does, for help. */
