@@ -60,12 +60,24 @@ export class TestRgw {
     this.#run('ceph', ...conf, '--connect-timeout', '20', 'osd', 'new', osd, '0')
     writeFileSync(at('osd/0/fsid'), `${osd}\n`)
     this.#run('ceph-osd', ...conf, '-i', '0', '--mkfs', '--osd-uuid', osd)
-    this.#daemon('ceph-osd', ...conf, '-i', '0', '-f')
+    await this.#storage('ceph-osd', ...conf, '-i', '0', '-f')
     this.#run('ceph', ...conf, 'osd', 'crush', 'add', 'osd.0', '1.0', 'host=one', 'root=default')
     this.#daemon('radosgw', ...conf, '-n', 'client.rgw', '--no-mon-config', '-f')
     await this.#answers()
     const user = ['--uid=test', '--display-name=test', '--access-key=testkey', '--secret-key=testsecret']
     this.#run('radosgw-admin', ...conf, 'user', 'create', ...user)
+  }
+
+  /** It asks the monitor before it knows whose it is, now and then, and ends. */
+  async #storage(tool: string, ...args: string[]): Promise<void> {
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const child = spawn(tool, args, { cwd: this.folder, stdio: 'ignore' })
+      if (await Promise.race([new Promise((done) => child.once('exit', () => done(false))), sleep(700, true)])) {
+        this.#children.push(child)
+        return
+      }
+    }
+    throw new Error(`${tool} does not stay`)
   }
 
   async #answers(): Promise<void> {

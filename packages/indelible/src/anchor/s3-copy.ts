@@ -134,6 +134,8 @@ export class S3Copy implements CopyStore {
   async create(name: string, bytes: Uint8Array, signal: AbortSignal): Promise<'created' | 'exists' | 'unknown'> {
     const headers = putHeaders(bytes, this.#lock, this.#clock())
     try {
+      // Where versions are kept, a server may take a second one.
+      if (this.#lock && (await this.has(name, signal))) return 'exists'
       const key = this.#prefix + name
       const once = { ...headers, 'if-none-match': '*' }
       const answer = await this.#client.send({ method: 'PUT', key, headers: once, body: bytes, signal })

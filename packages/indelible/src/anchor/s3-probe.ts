@@ -17,15 +17,20 @@ export interface ProbeOptions {
 const CONTENT = utf8('Object with which the guarantees of this store are tried. It may be left alone.\n')
 const OTHER = utf8('This store overwrites what is there.\n')
 
-/** @throws IndelibleError `ERR_ANCHOR_REFUSED` naming the guarantee that is missing; `ERR_ANCHOR_FAILED` */
+/**
+ * Without a lock, `If-None-Match: *` has to be honoured. With one it need not be, and Ceph 16 does not in a bucket with
+ * versions: what was there stays there as a version, locked.
+ *
+ * @throws IndelibleError `ERR_ANCHOR_REFUSED` naming the guarantee that is missing; `ERR_ANCHOR_FAILED`
+ */
 export async function checkGuarantees(client: S3Client, options: ProbeOptions): Promise<void> {
-  await checkCreateOnly(client, options)
   if (options.lock) await checkLock(client, options, options.lock)
+  else await checkCreateOnly(client, options)
 }
 
-async function checkCreateOnly(client: S3Client, { key, lock, clock, signal }: ProbeOptions): Promise<void> {
+async function checkCreateOnly(client: S3Client, { key, clock, signal }: ProbeOptions): Promise<void> {
   const put = (body: Uint8Array) => {
-    const headers = { ...putHeaders(body, lock, clock()), 'if-none-match': '*' }
+    const headers = { ...putHeaders(body, null, clock()), 'if-none-match': '*' }
     return tried(() => client.send({ method: 'PUT', key, headers, body, signal }), signal)
   }
   const first = await put(CONTENT)
@@ -45,7 +50,7 @@ async function checkLock(client: S3Client, options: ProbeOptions, lock: S3Lock):
   const { key, clock, signal } = options
   let held = await head(client, options)
   if (!isHeld(held, lock, clock())) {
-    // The probe is older than the lock, or its time is over.
+    // It is not there yet, or older than the lock, or its time is over.
     const headers = putHeaders(CONTENT, lock, clock())
     const answer = await tried(() => client.send({ method: 'PUT', key, headers, body: CONTENT, signal }), signal)
     if (answer.status !== 200) throw client.refusal(answer, 'writing the probe with a lock')
@@ -71,7 +76,7 @@ async function checkLock(client: S3Client, options: ProbeOptions, lock: S3Lock):
 
 async function head(client: S3Client, { key, signal }: ProbeOptions): Promise<S3Answer> {
   const answer = await tried(() => client.send({ method: 'HEAD', key, signal }), signal)
-  if (answer.status !== 200) throw client.refusal(answer, 'looking at the probe')
+  if (answer.status !== 200 && answer.status !== 404) throw client.refusal(answer, 'looking at the probe')
   return answer
 }
 
