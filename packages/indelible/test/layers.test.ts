@@ -61,7 +61,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ],
   decision: ['record', 'note', 'keys', 'log', 'query'],
   retention: [...PURE, 'keys', 'config', 'store', 'anchor', 'log', 'query', 'decision'],
-  lifecycle: ['record', 'log', 'query', 'decision'],
+  lifecycle: ['record', 'log', 'query', 'decision', 'capture'],
   cli: [
     ...PURE,
     'decision',

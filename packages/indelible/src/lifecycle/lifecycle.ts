@@ -125,14 +125,14 @@ export async function attestDataset(log: EventSink, input: DatasetAttestationInp
 export interface TrainingRun {
   readonly runId: string
   /** @param metrics such as `{loss: 0.4, learning_rate: 1e-3}` */
-  epoch(epoch: number, metrics?: Readonly<Record<string, number>>): Promise<Receipt>
+  epoch(epoch: number, metrics?: Readonly<Record<string, number | string>>): Promise<Receipt>
   /** @param checkpoint where the weights are, and their digest */
   checkpoint(checkpoint: { step?: number; location?: string; digest?: string }): Promise<Receipt>
   /** @param end digest of the model that came out, and whether it is one */
   end(end?: {
     modelDigest?: string
     version?: string
-    metrics?: Readonly<Record<string, number>>
+    metrics?: Readonly<Record<string, number | string>>
     outcome?: 'success' | 'failure'
   }): Promise<Receipt>
 }

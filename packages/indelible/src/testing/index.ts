@@ -14,7 +14,7 @@ export {
   USER,
   WRITER,
 } from './adapter-script.ts'
-export type { Stage } from './adapter-stage.ts'
+export { type Stage, TestStage } from './adapter-stage.ts'
 export {
   type AdapterHarness,
   type AdapterLacks,
