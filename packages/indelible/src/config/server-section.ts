@@ -24,6 +24,8 @@ export const serverSection = z
     max_waiting: z.number().int().min(1).default(4096),
     /** Logs that are kept open at a time. */
     max_open_logs: z.number().int().min(1).default(256),
+    /** OTLP spans and log records that are none of an agent's: left out, or recorded as `x.otel.span` and `x.otel.log`. */
+    otlp_unknown: z.enum(['ignore', 'record']).default('ignore'),
     /** Addresses of proxies whose `X-Forwarded-For` is believed. */
     trusted_proxies: z.array(z.string()).default([]),
     /** Tokens of an identity provider. */

@@ -5,6 +5,7 @@ import { addAdministration } from './administer.ts'
 import { addEvents } from './events.ts'
 import { addGovernance } from './govern.ts'
 import { addLog } from './log.ts'
+import { addOtlp } from './otlp.ts'
 import { addProofFiles } from './proof-files.ts'
 import { addReading } from './read.ts'
 import { addStream } from './stream.ts'
@@ -13,6 +14,7 @@ export type AddRoutes = (app: OpenAPIHono<{ Variables: Variables }>, service: Se
 
 export const ROUTES: readonly AddRoutes[] = [
   addEvents,
+  addOtlp,
   addReading,
   addProofFiles,
   addStream,
