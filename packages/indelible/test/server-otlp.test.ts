@@ -243,6 +243,21 @@ describe('POST /v1/traces', () => {
     expect((await ask('/v1/traces', { key: auditor, body: conversation })).status).toBe(403)
   })
 
+  it('has what is of one time in the order of nesting, whatever calls itself its own parent', async () => {
+    const { send, entries } = await started()
+    const at = (id: string, parent: string, tool: string) => ({
+      ...span(id, tool, 0, 0, { 'gen_ai.tool.name': tool }),
+      parentSpanId: parent.padStart(16, '0'),
+    })
+    await send(
+      '/v1/traces',
+      request(at('c', 'b', 'c'), at('b', 'a', 'b'), at('a', '99', 'a'), at('f', '10', 'f'), at('10', 'f', 'g')),
+    )
+    const got = (await entries()) as unknown as { entry: { type: string; tool: { name: string } } }[]
+    const names = got.map(({ entry }) => `${entry.type === 'tool.start' ? '+' : '-'}${entry.tool.name}`)
+    expect(names.join(' ')).toBe('+a +b +c -c -b -a +f +g -g -f')
+  })
+
   it('takes attributes that are as odd as they come', async () => {
     const { send, entries, json } = await started()
     const nested = { kvlistValue: { values: [{ key: '__proto__', value: { intValue: '9007199254740993' } }] } }

@@ -20,7 +20,10 @@ export function senderOf(resource: ResourceSpans['resource'], scope: ScopeSpans[
 }
 
 export type SpanResult =
-  | { readonly events: readonly AgentEvent[] }
+  | {
+      readonly events: readonly AgentEvent[]
+      readonly span?: { readonly key: string; readonly parentKey: string | null }
+    }
   /** No span of an agent. */
   | { readonly events: null }
   | { readonly error: string }
@@ -38,15 +41,16 @@ export function eventsOfSpan(span: Span, sender: Sender, { recordUnknown }: Span
   const start = timeOf(span.startTimeUnixNano) ?? ended
   if (start === null || ended === null) return { error: 'a span has no time' }
   // Clocks are set back while spans run.
-  const end = ended < start ? start : ended
+  const [end] = [ended, start].sort().reverse() as [string, string]
   const attributes = attributesOf(span.attributes)
   const operation = operationOf(attributes)
   if (operation === null && !recordUnknown) return { events: null }
   const kind = operation === null ? 'other' : (names.OPERATIONS[operation] ?? 'step')
+  const parentId = idOf(span.parentSpanId, 8)
   const seen: Seen = {
     traceId,
     spanId,
-    parentId: idOf(span.parentSpanId, 8),
+    parentId,
     name: span.name,
     start,
     end,
@@ -57,7 +61,8 @@ export function eventsOfSpan(span: Span, sender: Sender, { recordUnknown }: Span
     failure: failureOf(span, attributes),
     sender,
   }
-  return { events: make(kind, seen) }
+  const parentKey = parentId === null ? null : `${traceId} ${parentId}`
+  return { events: make(kind, seen), span: { key: `${traceId} ${spanId}`, parentKey } }
 }
 
 interface Failure {

@@ -1,10 +1,10 @@
 /** `POST /v1/traces` and `/v1/logs`: OTLP/HTTP. What an agent's own instrumentation says, as events that are `reported`. */
 import { create } from '@bufbuild/protobuf'
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
-import type { AgentEvent } from '../../record/schema.ts'
 import { readBody } from '../body.ts'
 import { decodeMessage, type Encoding, encodeMessage, encodeProblem, encodingOf } from '../otlp/decode.ts'
 import { eventsOfLog } from '../otlp/logs.ts'
+import { inOrder, type Told } from '../otlp/order.ts'
 import {
   ExportLogsServiceRequestSchema,
   ExportLogsServiceResponseSchema,
@@ -113,7 +113,6 @@ async function take(signal: Signal, service: Service, c: ServerContext): Promise
   }
 }
 
-/** Children end before their parents, and are sent so: in the log things stand in the order in which they began. */
 async function record(
   { log }: TenantLog,
   items: Items,
@@ -125,12 +124,13 @@ async function record(
     rejected.add(item)
     reasons.push(reason)
   }
-  const events: { readonly item: number; readonly event: AgentEvent }[] = []
+  const told: Told[] = []
   for (const [item, result] of items.entries()) {
     if ('error' in result) refuse(item, result.error)
-    else for (const event of result.events ?? []) events.push({ item, event })
+    else if (result.events)
+      told.push({ item, events: result.events, ...(result.span ?? { key: null, parentKey: null }) })
   }
-  events.sort((a, b) => (a.event.time! < b.event.time! ? -1 : a.event.time! > b.event.time! ? 1 : 0))
+  const events = inOrder(told)
   const settled = await Promise.allSettled(
     events.map(async ({ event }) => log.record(event, { assurance: 'reported' })),
   )
