@@ -75,16 +75,8 @@ async function withApprovals(context: Context, work: (approvals: Approvals) => P
 
 async function list(approvals: Approvals, context: Context): Promise<void> {
   const pending = await approvals.list()
-  if (context.isJson) {
-    for (const one of pending) await context.out.json(one)
-    return
-  }
-  if (pending.length === 0) {
-    context.say('nothing waits for a decision')
-    return
-  }
-  const { formatTable } = await import('./table.ts')
-  const table = formatTable(pending, [
+  const { answerRows } = await import('./table.ts')
+  await answerRows(context, pending, 'nothing waits for a decision', [
     { title: 'id', value: ({ id }) => id },
     { title: 'tool', value: ({ request }) => request.tool, least: 12 },
     { title: 'approved by', value: ({ approvals: n, request }) => `${n} of ${request.quorum}` },
@@ -95,7 +87,6 @@ async function list(approvals: Approvals, context: Context): Promise<void> {
     },
     { title: 'asked by', value: ({ request }) => request.requester.join(' for '), rank: 1 },
   ])
-  await context.out.write(table)
 }
 
 function pendingText({ id, digest, request, approvals, isExpired }: PendingApproval): string {

@@ -2,8 +2,8 @@
 import type { Command } from 'commander'
 import { parseIndex } from './arguments.ts'
 import { type Context, examples } from './context.ts'
-import { addOwner, parseJsonFlag, recordWith, withOwner } from './lifecycle-flags.ts'
 import { formatPairs } from './output.ts'
+import { addOwner, parseJsonFlag, recordWith, withOwner } from './owner-flags.ts'
 import { Progress } from './progress.ts'
 import { bytesText } from './units.ts'
 
@@ -112,21 +112,12 @@ async function list(context: Context): Promise<void> {
     const { id = '', version = '', digest = '' } = record.dataset ?? {}
     rows.push({ index, id, version, digest, owner: record.actor.id })
   }
-  if (context.isJson) {
-    for (const row of rows) await context.out.json(row)
-    return
-  }
-  if (rows.length === 0) {
-    context.say('no dataset was registered')
-    return
-  }
-  const { formatTable } = await import('./table.ts')
-  const table = formatTable(rows, [
+  const { answerRows } = await import('./table.ts')
+  await answerRows(context, rows, 'no dataset was registered', [
     { title: 'entry', value: ({ index }) => String(index) },
     { title: 'dataset', value: ({ id }) => id, least: 12 },
     { title: 'version', value: ({ version }) => version },
     { title: 'owner', value: ({ owner }) => owner, rank: 1 },
     { title: 'digest', value: ({ digest }) => digest, rank: 2, least: 20 },
   ])
-  await context.out.write(table)
 }

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import type { Receipt } from '../log/log.ts'
 import { type Context, examples } from './context.ts'
 import { UsageError } from './exit.ts'
+import { parseJsonFlag, withOwner } from './owner-flags.ts'
 
 /** What all three take; `decide-prompts.ts` asks for what is missing. */
 export interface DecisionFlags {
@@ -73,7 +74,7 @@ function add(program: Command, context: Context, kind: DecisionKind, description
     .option('--run-id <id>', 'run that it is about')
     .option('--tenant <id>', 'tenant')
     .option('--subject-digest <digest>', 'digest of what was decided, such as sha256:…')
-    .option('--constraints <json>', 'conditions, as JSON', parseJsonArgument)
+    .option('--constraints <json>', 'conditions, as JSON', parseJsonFlag)
     .option('--references <list>', 'where more is written: a JSON array, or with commas between', parseList)
     .option('--time-bound-until <time>', 'until when it holds: a date, or a time')
     .option('--identity <name>', "sign it with the owner's own key: see indelible identity new")
@@ -84,8 +85,7 @@ function add(program: Command, context: Context, kind: DecisionKind, description
 }
 
 async function decide(kind: DecisionKind, given: DecisionFlags, context: Context): Promise<void> {
-  const owner = given.owner ?? process.env.INDELIBLE_OWNER ?? process.env.AUDIT_OWNER
-  let flags: DecisionFlags = { ...given, ...(owner !== undefined && { owner }) }
+  let flags: DecisionFlags = withOwner(given)
   if (given.interactive) {
     if (!process.stdin.isTTY) throw new UsageError('--interactive asks at a terminal, and stdin is none')
     const { askForDecision } = await import('./decide-prompts.ts')
@@ -124,14 +124,6 @@ async function checkRegistered(log: import('../log/log.ts').Log, key: { name: st
   await new IdentityRegister(log, query).active(key.name)
 }
 
-function parseJsonArgument(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new InvalidArgumentError('expected JSON')
-  }
-}
-
 /** A JSON array, or texts with commas between. */
 export function parseList(text: string): unknown[] {
   if (!text.trimStart().startsWith('[')) {
@@ -140,7 +132,7 @@ export function parseList(text: string): unknown[] {
       .map((one) => one.trim())
       .filter(Boolean)
   }
-  const value = parseJsonArgument(text)
+  const value = parseJsonFlag(text)
   if (!Array.isArray(value)) throw new InvalidArgumentError('expected a JSON array')
   return value
 }

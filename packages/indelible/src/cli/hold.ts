@@ -55,16 +55,8 @@ export function addHold(program: Command, context: Context): void {
     .action(({ all = false }: { all?: boolean }) =>
       withRetention(context, async ({ holds }) => {
         const found = all ? await holds.all() : await holds.active()
-        if (context.isJson) {
-          for (const one of found) await context.out.json(one)
-          return
-        }
-        if (found.length === 0) {
-          context.say('no hold is active')
-          return
-        }
-        const { formatTable } = await import('./table.ts')
-        const table = formatTable(found, [
+        const { answerRows } = await import('./table.ts')
+        await answerRows(context, found, 'no hold is active', [
           { title: 'hold', value: ({ id }) => id },
           { title: 'covers', value: ({ scope }) => scopeText(scope), least: 16 },
           { title: 'matter', value: ({ matter }) => matter ?? '' },
@@ -75,7 +67,6 @@ export function addHold(program: Command, context: Context): void {
             value: ({ released }) => (released === null ? 'active' : `released with entry ${released}`),
           },
         ])
-        await context.out.write(table)
       }),
     )
 }

@@ -110,16 +110,8 @@ async function list(register: IdentityRegister, context: Context): Promise<void>
     since,
     revoked,
   }))
-  if (context.isJson) {
-    for (const identity of identities) await context.out.json(identity)
-    return
-  }
-  if (identities.length === 0) {
-    context.say('the log knows nobody: indelible identity add')
-    return
-  }
-  const { formatTable } = await import('./table.ts')
-  const table = formatTable(identities, [
+  const { answerRows } = await import('./table.ts')
+  await answerRows(context, identities, 'the log knows nobody: indelible identity add', [
     { title: 'name', value: ({ name }) => name },
     { title: 'shows', value: ({ shows }) => shows },
     { title: 'since entry', value: ({ since }) => String(since), rank: 1 },
@@ -129,5 +121,4 @@ async function list(register: IdentityRegister, context: Context): Promise<void>
       style: ({ revoked }) => (revoked === null ? null : 'red'),
     },
   ])
-  await context.out.write(table)
 }

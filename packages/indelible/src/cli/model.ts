@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { Log, Receipt } from '../log/log.ts'
 import { type Context, examples } from './context.ts'
-import { addOwner, parseJsonFlag, parseMetric, recordWith, withOwner } from './lifecycle-flags.ts'
+import { addOwner, parseJsonFlag, parseMetric, recordWith, withOwner } from './owner-flags.ts'
 
 type Flags = Readonly<Record<string, unknown>> & { readonly owner?: string }
 
@@ -126,21 +126,12 @@ async function list(context: Context): Promise<void> {
         .filter((place) => place.facts.state !== 'retired')
         .map((place) => place.name),
     }))
-  if (context.isJson) {
-    for (const row of rows) await context.out.json(row)
-    return
-  }
-  if (rows.length === 0) {
-    context.say('no entry speaks of a model')
-    return
-  }
-  const { formatTable } = await import('./table.ts')
-  const table = formatTable(rows, [
+  const { answerRows } = await import('./table.ts')
+  await answerRows(context, rows, 'no entry speaks of a model', [
     { title: 'model', value: ({ model }) => model, least: 12 },
     { title: 'version', value: ({ version }) => version },
     { title: 'stage', value: ({ stage }) => stage },
     { title: 'runs at', value: ({ deployments }) => deployments.join(', '), least: 12 },
     { title: 'owner', value: ({ owner }) => owner, rank: 1 },
   ])
-  await context.out.write(table)
 }

@@ -1,4 +1,5 @@
 /** Rows for a terminal of any width. */
+import type { Context } from './context.ts'
 import { paint, printable, type Style } from './output.ts'
 
 export interface Column<T> {
@@ -39,6 +40,22 @@ export function formatTable<T>(rows: readonly T[], columns: readonly Column<T>[]
       .join(GAP)
       .trimEnd()
   return `${cells[0]!.map((_, at) => line(at)).join('\n')}\n`
+}
+
+/** Answers with rows: a line of JSON each for programs, a table for people, and a word if there are none. */
+export async function answerRows<T>(
+  context: Context,
+  rows: readonly T[],
+  none: string,
+  columns: readonly Column<T>[],
+): Promise<void> {
+  if (context.isJson) {
+    for (const row of rows) await context.out.json(row)
+  } else if (rows.length === 0) {
+    context.say(none)
+  } else {
+    await context.out.write(formatTable(rows, columns))
+  }
 }
 
 /** Characters of a line of the terminal; without end where stdout is none. */

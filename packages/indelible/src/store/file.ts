@@ -13,6 +13,7 @@ import type { Rotation } from './file-segments.ts'
 import { subjectLines } from './file-subjects.ts'
 import { archivable, compressSegment, trimSegments } from './file-trim.ts'
 import { FileWriter } from './file-writer.ts'
+import { callSeal, Refusal } from './refusal.ts'
 import type {
   Batch,
   Head,
@@ -315,23 +316,6 @@ export class FileStore implements LogStore {
     } catch (error) {
       throw storeFileError(error, 'read failed')
     }
-  }
-}
-
-/** Carries what `seal` threw past the place where errors of the system get their codes: it may look like one. */
-class Refusal {
-  readonly reason: unknown
-
-  constructor(reason: unknown) {
-    this.reason = reason
-  }
-}
-
-async function callSeal<T>(seal: (locked: Locked) => T, locked: Locked): Promise<Awaited<T>> {
-  try {
-    return await seal(locked)
-  } catch (reason) {
-    throw new Refusal(reason)
   }
 }
 

@@ -29,15 +29,6 @@ const UNREACHABLE = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EAI_AGA
 /** Nothing of the record is in messages of these classes: connection, roles, resources, operator, system. */
 const TELLABLE = /^(08|28|3D|25|53|57|58|IL)|^(42501|55P03|40001|40P01)$/
 
-/** Carries what `seal` threw past the place where errors of the server get their codes: it may look like one. */
-export class Refusal {
-  readonly reason: unknown
-
-  constructor(reason: unknown) {
-    this.reason = reason
-  }
-}
-
 /**
  * Gives an error of the driver or the server a stable code; errors that have one pass. The original is not kept as the
  * cause: its detail quotes rows.

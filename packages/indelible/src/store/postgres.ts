@@ -7,7 +7,7 @@ import { isEqual } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { type BatchTarget, type EncodedBatch, encodeBatch, writeBatch } from './postgres-batch.ts'
 import { Connection, type Driver, loadDriver, Readers, type Row } from './postgres-driver.ts'
-import { isDisconnect, isPassing, postgresError, Refusal } from './postgres-error.ts'
+import { isDisconnect, isPassing, postgresError } from './postgres-error.ts'
 import { withAdvisoryLock } from './postgres-lock.ts'
 import { Notices } from './postgres-notices.ts'
 import { dropPartitions } from './postgres-purge.ts'
@@ -15,6 +15,7 @@ import { bytesOf, headOf, isSameHead } from './postgres-rows.ts'
 import { prepareSchema } from './postgres-schema.ts'
 import { scrub } from './postgres-scrub.ts'
 import { type PostgresPlace, parsePostgresUrl } from './postgres-url.ts'
+import { callSeal, Refusal } from './refusal.ts'
 import type {
   Batch,
   Head,
@@ -509,14 +510,6 @@ interface Sealed {
 function sealedOn(head: Head | null, { head: { checkpoint, size }, macs }: Batch, encoded: EncodedBatch): Sealed {
   const mac = macs.at(-1)
   return { on: head?.checkpoint ?? null, checkpoint, size, mac: mac ? new Uint8Array(mac) : null, encoded }
-}
-
-async function callSeal<T>(seal: (locked: Locked) => T, locked: Locked): Promise<Awaited<T>> {
-  try {
-    return await seal(locked)
-  } catch (reason) {
-    throw new Refusal(reason)
-  }
 }
 
 function conflict(message: string): IndelibleError {

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { IndelibleError } from '../errors.ts'
 import { packBatch } from './packed-batch.ts'
+import { callSeal, Refusal } from './refusal.ts'
 import { SqliteBackground } from './sqlite-background.ts'
 import { bytes, Connection, findIds, readHead, writeBatch } from './sqlite-rows.ts'
 import {
@@ -367,22 +368,5 @@ class SqliteStore implements LogStore {
     } catch (error) {
       throw storeError(error, 'read failed')
     }
-  }
-}
-
-/** Carries what `seal` threw past the place where errors of SQLite get their codes: it may look like one. */
-class Refusal {
-  readonly reason: unknown
-
-  constructor(reason: unknown) {
-    this.reason = reason
-  }
-}
-
-async function callSeal<T>(seal: (locked: Locked) => T, locked: Locked): Promise<Awaited<T>> {
-  try {
-    return await seal(locked)
-  } catch (reason) {
-    throw new Refusal(reason)
   }
 }

@@ -1,4 +1,4 @@
-/** What the commands about datasets and models have in common. */
+/** What the commands have in common by which people say something for the record. */
 import { type Command, InvalidArgumentError } from 'commander'
 import type { Log, Receipt } from '../log/log.ts'
 import type { Context } from './context.ts'
