@@ -332,6 +332,123 @@ class Ratchet:
         return hkdf(self.key, b"indelible/mac-key@1\n" + sha256(self.origin.encode()) + u64(epoch))
 
 
+# Purges: entries that are gone, and an entry that says so.
+
+
+CARRIED = {
+    "audit.opened", "audit.key.rotated", "audit.identity.added", "audit.identity.revoked",
+    "audit.hold.placed", "audit.hold.released", "audit.purge.intent",
+}
+
+
+def purge_id(kind, origin, below, n):
+    digest = sha256(json.dumps(["indelible/purge-id@1", kind, origin, below, n], separators=(",", ":"), ensure_ascii=False).encode())
+    text = digest.hex()
+    variant = "89ab"[int(text[16], 16) % 4]
+    return f"{text[:8]}-{text[8:12]}-7{text[12:15]}-{variant}{text[17:20]}-{text[20:32]}"
+
+
+def decode_epochs(text, count):
+    """Runs of (entries, epoch), or None unless they are of `count` entries."""
+    numbers, value, shift = [], 0, 0
+    try:
+        for byte in b64url(text):
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                numbers.append(value)
+                value, shift = 0, 0
+    except (ValueError, TypeError):
+        return None
+    runs, epoch = [], 0
+    for entries, step in zip(numbers[::2], numbers[1::2]):
+        epoch += step
+        runs.append((entries, epoch))
+    whole = shift == 0 and len(numbers) % 2 == 0 and sum(entries for entries, _ in runs) == count
+    return runs if whole else None
+
+
+class Purges:
+    """What the log says of what is gone below `min_index`. A copy counts if its hash is the leaf that stayed."""
+
+    def __init__(self, origin, statements, leaves, min_index):
+        self.origin, self.leaves = origin, leaves
+        self.by_id = {entry["id"]: (index, entry) for index, entry in statements}
+        self.by_index = dict(statements)
+        self.carried, self.runs, self.certified, self.mac = {}, [], False, None
+        intents = {}
+        last, below = self.intent(min_index), min_index
+        if last is None:
+            return
+        self.certified, self.mac, intents[min_index] = True, last["mac"], last
+        while below > 0:
+            intent = intents.get(below) or self.intent(below)
+            if intent is None:
+                self.runs = None
+                return
+            for index, entry in self.copies(intent):
+                self.carried[index] = entry
+                if entry["type"] == "audit.purge.intent" and is_intent(entry.get("audit")):
+                    intents[entry["audit"]["below"]] = entry["audit"]
+            runs = decode_epochs(intent["epochs"], below - intent["from"])
+            if runs is None:
+                self.runs = None
+                return
+            self.runs = runs + self.runs
+            below = intent["from"]
+
+    def intent(self, below):
+        """The last attempt's, unless it was called off."""
+        found, n = None, 0
+        while True:
+            index, entry = self.by_id.get(purge_id("intent", self.origin, below, n), (None, None))
+            if entry is None:
+                return found
+            _, done = self.by_id.get(purge_id("done", self.origin, below, n), (None, {}))
+            audit = entry.get("audit")
+            lawful = entry["type"] == "audit.purge.intent" and is_intent(audit) and audit["below"] == below <= index
+            off = done.get("type") == "audit.purge.done" and (done.get("audit") or {}).get("cancelled") is True
+            found = audit if lawful and not off else None
+            n += 1
+
+    def copies(self, intent):
+        for at in intent["carried"]:
+            entry = self.by_index.get(at) or {}
+            if entry.get("type") != "audit.purge.carried":
+                continue
+            for copy in (entry.get("audit") or {}).get("entries") or []:
+                try:
+                    index, text = copy
+                    data = text.encode()
+                    if 0 <= index < intent["below"] and self.leaves.at(index) == sha256(b"\0" + data):
+                        statement = parse_entry(data)
+                        if statement["type"] in CARRIED:
+                            yield index, statement
+                except (ValueError, TypeError, AttributeError, RecursionError):
+                    continue
+
+    def epochs(self):
+        for entries, epoch in self.runs or []:
+            for _ in range(entries):
+                yield epoch
+
+
+def is_intent(audit):
+    def edge(value):
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0 and value % 256 == 0
+
+    return (
+        isinstance(audit, dict)
+        and edge(audit.get("from"))
+        and edge(audit.get("below"))
+        and audit["from"] < audit["below"]
+        and isinstance(audit.get("epochs"), str)
+        and isinstance(audit.get("mac"), str)
+        and isinstance(audit.get("carried"), list)
+        and all(isinstance(index, int) for index in audit["carried"])
+    )
+
+
 class Verification:
     def __init__(self, folder, vkeys, mac_key, pin):
         self.folder, self.mac_key, self.pin = folder, mac_key, pin
@@ -356,17 +473,50 @@ class Verification:
         if self.pin and self.pin[0] > size:
             self.find("rolled_back", f"log has {size} entries, the pin {self.pin[0]}")
         self.tree, self.leaves = Tree(), StoredLeaves(self.folder)
-        self.parts, self.ids, self.erased, self.purged_to = {}, {}, set(), 0
+        self.parts, self.ids, self.erased = {}, {}, set()
         self.previous, self.epoch, self.sealed_to, self.observed = b"\0" * 32, 0, 0, ""
         self.ratchet = Ratchet(self.mac_key) if self.mac_key else None
         self.clock = (self.mac_key.start, self.mac_key.seconds) if self.mac_key else None
         self.seal_run = None
+        self.purges = Purges(self.origin, list(self.purge_statements(segments)), self.leaves, self.head["min_index"])
+        self.purged_epochs = self.purges.epochs()
         missing = []
         for index, match in entry_lines(self.folder, segments, self.whole):
             self.skip_to(index, missing)
             self.entry(index, match)
         self.skip_to(size, missing)
         self.finish(missing, segments)
+
+    def purge_statements(self, segments):
+        """Entries about purges. That they are in the tree is found out like that of any other entry."""
+        if self.head["min_index"] == 0:
+            return
+        for index, match in entry_lines(self.folder, segments, self.whole):
+            if b'"type":"audit.purge.' not in match[5]:
+                continue
+            try:
+                yield index, parse_entry(match[5])
+            except (ValueError, RecursionError):
+                continue
+
+    def purged(self, index, leaf):
+        """What is known of an entry that was purged: what it stated, if that is needed still, and its mac."""
+        if index in self.purges.carried:
+            entry = self.purges.carried[index]
+            if index == 0:
+                self.opened(entry, entry.get("audit") or {})
+            if entry["type"] == "audit.key.rotated":
+                self.rotated(index, entry.get("audit") or {})
+        epoch = next(self.purged_epochs, None)
+        self.sealed_to = self.seal_run = None
+        if not self.ratchet or self.previous is None or epoch is None or epoch < self.ratchet.epoch:
+            self.previous = None
+            return
+        self.epoch = epoch
+        key = self.ratchet.mac_key(epoch) if epoch - self.ratchet.epoch < 1_000_000 else b""
+        self.previous = mac(key, b"indelible/mac@1\n" + u64(epoch) + u64(index) + self.previous + leaf)
+        if index == self.head["min_index"] - 1 and b64url_text(self.previous) != self.purges.mac:
+            self.find("purge_invalid", "the purge states another mac than its entries make")
 
     def skip_to(self, index, missing):
         """Entries that are gone: their leaf hashes are taken from the tree, and the root tells whether they are true."""
@@ -379,8 +529,11 @@ class Verification:
             leaf = self.leaves.at(at)
             if len(leaf) != 32:
                 self.find("tile_missing", f"leaf hash {at} is missing")
+            if at < self.head["min_index"]:
+                self.purged(at, leaf)
+            else:
+                self.previous = self.sealed_to = self.seal_run = None
             self.tree.append(leaf)
-            self.previous = self.sealed_to = self.seal_run = None
 
     def entry(self, index, match):
         self.check_pin()
@@ -426,12 +579,10 @@ class Verification:
             self.opened(entry, audit)
         if entry["type"] == "audit.key.rotated":
             self.rotated(index, audit)
-        if entry["type"] == "audit.purge.intent" and isinstance(audit.get("below"), int) and audit["below"] <= index:
-            self.purged_to = max(self.purged_to, audit["below"])
         if entry["type"] == "audit.erased":
             for part in audit.get("parts") or []:
-                if isinstance(part, list) and len(part) == 2 and isinstance(part[0], int) and part[0] < index:
-                    self.erased.add((part[0], part[1]))
+                if isinstance(part, list) and len(part) > 1 and isinstance(part[0], int) and part[0] < index:
+                    self.erased.update((part[0], name) for name in part[1:] if isinstance(name, str))
 
     def opened(self, entry, audit):
         if entry["type"] != "audit.opened" or audit.get("origin") != self.origin:
@@ -529,8 +680,10 @@ class Verification:
         self.checkpoint(size)
         self.disclosures(segments)
         purged = [index for index in missing if index < self.head["min_index"]]
-        if purged and self.head["min_index"] > self.purged_to:
+        if self.head["min_index"] > 0 and not self.purges.certified:
             self.find("purge_uncertified", f"no entry allows a purge below {self.head['min_index']}")
+        elif self.mac_key and self.purges.runs is None:
+            self.find("purge_invalid", "the purge does not say in which epochs its entries stood")
         self.purged = len(purged)
 
     def checkpoint(self, size):

@@ -49,6 +49,7 @@ export async function openLogHome(
     pins,
     log,
     query,
+    macKey,
     retention: await openRetention(log, { home, pins }),
     register: new IdentityRegister(log, query),
     async record(count: number, more: Partial<AgentEvent> = {}) {
