@@ -12,7 +12,7 @@ export function versionOf(name) {
   return JSON.parse(readFileSync(path, 'utf8')).version
 }
 
-/** Runs `work` with a fresh log, then verifies that and prints what it holds. Ends the process with 1 if it does not verify. */
+/** Runs `work` with a fresh log and its home, then verifies that and prints what it holds. Ends the process with 1 if it does not verify. */
 export async function withLog(name, work) {
   const folder = mkdtempSync(join(tmpdir(), `indelible-${name}-`))
   try {
@@ -20,7 +20,7 @@ export async function withLog(name, work) {
     const pins = new Pins(join(folder, 'pins'))
     const { macVerificationKey } = await createLog({ home, origin: `${name}.example/log`, pins })
     const log = await openLog({ home })
-    await work(log)
+    await work(log, home)
     await log.close()
     const query = await openQuery({ home })
     const { hits } = await query.page({}, { limit: 100 })

@@ -28,6 +28,7 @@ import { addInit } from './init.ts'
 import { addKeys } from './keys.ts'
 import { addLineage } from './lineage.ts'
 import { addList } from './list.ts'
+import { addMcpProxy } from './mcp-proxy.ts'
 import { addModel } from './model.ts'
 import { printable } from './output.ts'
 import { addPrivacy } from './privacy.ts'
@@ -52,6 +53,7 @@ const COMMANDS: readonly CommandModule[] = [
   addList,
   addShow,
   addTail,
+  addMcpProxy,
   addImport,
   addExport,
   addErase,
