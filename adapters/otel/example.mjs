@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ROOT_CONTEXT, SpanStatusCode, trace } from '@opentelemetry/api'
 import { OTLPTraceExporter as JsonExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { OTLPTraceExporter as ProtobufExporter } from '@opentelemetry/exporter-trace-otlp-proto'
@@ -80,7 +81,10 @@ async function runAgent(exporter) {
     'gen_ai.usage.output_tokens': 3,
     'gen_ai.input.messages': JSON.stringify([{ role: 'user', parts: [{ type: 'text', content: 'refund me' }] }]),
   })
+  await sleep(5)
   chat.end()
+  // Clocks of spans are off by up to a millisecond.
+  await sleep(5)
   const tool = tracer.startSpan(
     'execute_tool refund',
     { attributes: { 'gen_ai.operation.name': 'execute_tool' } },

@@ -243,6 +243,16 @@ describe('POST /v1/traces', () => {
     expect((await ask('/v1/traces', { key: auditor, body: conversation })).status).toBe(403)
   })
 
+  it('has what is within a span between its beginning and its end, whatever the clocks say', async () => {
+    const { send, entries } = await started()
+    const outer = span('1', 'outer', 10, 20, { 'gen_ai.tool.name': 'outer' })
+    const inner = span('2', 'inner', 9, 21, { 'gen_ai.tool.name': 'inner' }, { parentSpanId: '1'.padStart(16, '0') })
+    await send('/v1/traces', request(inner, outer))
+    const got = (await entries()) as unknown as { entry: { type: string; time: string; tool: { name: string } } }[]
+    expect(got.map(({ entry }) => entry.tool.name)).toEqual(['outer', 'inner', 'inner', 'outer'])
+    expect(got[1]!.entry.time < got[0]!.entry.time).toBe(true)
+  })
+
   it('has what is of one time in the order of nesting, whatever calls itself its own parent', async () => {
     const { send, entries } = await started()
     const at = (id: string, parent: string, tool: string) => ({
