@@ -1,5 +1,7 @@
 /** The anchors of the table, each with what a verifier of his own keeps of it. */
+import { cpSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { openAnchorVerifier } from '../src/anchor/kinds.ts'
 import { AnchorRunner } from '../src/anchor/runner.ts'
 import { quorumVerifier } from '../src/anchor/witness.ts'
 import { openLog, Pins, verifyHome } from '../src/index.ts'
@@ -10,6 +12,8 @@ import type { KeptReceipt } from '../src/verify/receipts-check.ts'
 import { parseKeptReceipts } from '../src/verify/receipts-check.ts'
 import { setConfig, startWitness, use } from './anchor-kit.ts'
 import type { Defence, Held, Scene } from './anchor-table.ts'
+import { FakeS3 } from './s3-fake.ts'
+import { TestAuthority } from './tsa-kit.ts'
 
 const rolledBack = { finding: 'rolled_back' } as const
 const missing = { finding: 'log_missing' } as const
@@ -20,8 +24,8 @@ const verifyWith = (scene: Scene, anchors: readonly AnchorVerifier[]) => (home: 
   verifyHome({ home, pins: null, trust: { origin: scene.origin, keys: [parseVkey(scene.vkey)], anchors } })
 
 /** Has the anchors of the home vouch, as cron would. */
-export async function anchorNow(home: string): Promise<void> {
-  await using runner = await AnchorRunner.open(home)
+export async function anchorNow(home: string, env: NodeJS.ProcessEnv = {}): Promise<void> {
+  await using runner = await AnchorRunner.open(home, { env })
   const outcomes = await runner.run({ force: true })
   const failed = outcomes?.find(({ result }) => result !== 'anchored')
   if (!outcomes || failed) throw new Error(`not anchored: ${failed?.error?.message}`)
@@ -46,6 +50,61 @@ async function witnessed(
     verify: verifyWith(scene, [verifier]),
   }
 }
+
+let authority: TestAuthority | undefined
+
+/** @param isKept whether the verifier takes the tokens away each time */
+async function stamped({ cleanup, home, origin, vkey }: Scene, isKept: boolean): Promise<Held> {
+  authority ??= new TestAuthority(cleanup)
+  const { root } = authority
+  const url = await authority.serve(cleanup)
+  setConfig(home, { list: [{ name: 't', kind: 'rfc3161', options: { url, certificates: root } }] })
+  const kept = join(cleanup.folder(), 't.jsonl')
+  const options = { certificates: root, ...(isKept && { receipts: kept }) }
+  const trust = { name: 't', kind: 'rfc3161', required: true, max_age: 3600, options }
+  return {
+    async keep() {
+      await anchorNow(home)
+      cpSync(join(home, 'anchors/t.jsonl'), kept)
+    },
+    async verify(at) {
+      const anchors = [await openAnchorVerifier(trust, use('.', origin))]
+      return verifyHome({ home: at, pins: null, trust: { origin, keys: [parseVkey(vkey)], anchors } })
+    },
+    async attack(at) {
+      // Whoever has the home can have what is left of it stamped anew.
+      rmSync(join(at, 'anchors'), { recursive: true })
+      await anchorNow(at)
+    },
+  }
+}
+
+interface CopyScene {
+  readonly kind: string
+  readonly options: Record<string, unknown>
+  /** What the credentials of the log allow: to its thief too. */
+  attack(): Promise<void>
+}
+
+function copied(
+  { home, origin, vkey }: Scene,
+  { kind, options, attack }: CopyScene,
+  env: NodeJS.ProcessEnv = {},
+): Held {
+  setConfig(home, { list: [{ name: 'c', kind, options }] })
+  const { lock: _, retain: __, ...place } = options
+  const trust = { name: 'c', kind, required: true, options: place }
+  return {
+    keep: () => anchorNow(home, env),
+    async verify(at) {
+      const anchors = [await openAnchorVerifier(trust, use('.', origin, { env }))]
+      return verifyHome({ home: at, pins: null, trust: { origin, keys: [parseVkey(vkey)], anchors } })
+    },
+    attack,
+  }
+}
+
+const nothing = async () => {}
 
 export const DEFENCES: readonly Defence[] = [
   {
@@ -107,6 +166,68 @@ export const DEFENCES: readonly Defence[] = [
         },
         verify: (at) => verifyHome({ home: at, pins: null, receipts, trust: { origin, keys: [parseVkey(vkey)] } }),
       }
+    },
+  },
+  {
+    title: 'timestamps whose tokens only the log has, not older than an hour',
+    column: null,
+    cells: {
+      truncate: { not: 'what is left can be stamped anew, and the authority remembers nothing' },
+      rollBack: { not: 'the same' },
+      delete: missing,
+      rewrite: { not: 'the same: only who holds an older token can tell' },
+    },
+    begin: (scene) => stamped(scene, false),
+  },
+  {
+    title: 'timestamps, and copies of their tokens',
+    column: '+ RFC 3161',
+    cells: { truncate: rolledBack, rollBack: rolledBack, delete: missing, rewrite: splitView },
+    begin: (scene) => stamped(scene, true),
+  },
+  {
+    title: 'a copy in a folder that the attacker cannot change',
+    column: '+ WORM checkpoints',
+    cells: { truncate: rolledBack, rollBack: rolledBack, delete: missing, rewrite: splitView },
+    begin: async (scene) =>
+      copied(scene, { kind: 'folder', options: { path: scene.cleanup.folder() }, attack: nothing }),
+  },
+  {
+    title: 'a copy in a folder that the attacker can change',
+    column: null,
+    cells: {
+      truncate: { not: 'the newer checkpoint is removed from the copy, too' },
+      rollBack: { not: 'the same' },
+      delete: missing,
+      rewrite: { not: 'all is removed from the copy, and copied there anew' },
+    },
+    async begin(scene) {
+      const path = scene.cleanup.folder()
+      const attack = async () => {
+        for (const name of readdirSync(path)) rmSync(join(path, name), { recursive: true })
+        rmSync(join(scene.home, 'anchors'), { recursive: true })
+        await anchorNow(scene.home)
+      }
+      return copied(scene, { kind: 'folder', options: { path }, attack })
+    },
+  },
+  {
+    title: 'a copy in S3 under Object Lock, whose credentials the attacker has',
+    column: '+ WORM checkpoints',
+    cells: { truncate: rolledBack, rollBack: rolledBack, delete: missing, rewrite: splitView },
+    async begin(scene) {
+      const fake = await FakeS3.start(scene.cleanup, { versioned: true })
+      const attack = async () => {
+        for (const [key, versions] of [...fake.objects]) {
+          for (const { id } of versions) {
+            const answer = await fetch(`${fake.url}/bucket/${key}?versionId=${id}`, { method: 'DELETE' })
+            if (answer.status !== 403) throw new Error(`deleted ${key}`)
+          }
+          await fetch(`${fake.url}/bucket/${key}`, { method: 'DELETE' })
+        }
+      }
+      const options = { ...fake.options, lock: 'compliance', retain: '1d' }
+      return copied(scene, { kind: 's3', options, attack }, fake.env)
     },
   },
 ]

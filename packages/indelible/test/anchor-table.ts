@@ -37,6 +37,8 @@ export interface Held {
   keep(): Promise<void>
   /** What a verifier says who has this, the vkey, and nothing else. */
   verify(home: string): Promise<Report>
+  /** What else the attacker does to this anchor, once the home is as he wants it; not where he has deleted it. */
+  attack?(home: string): Promise<void>
 }
 
 export interface Defence {

@@ -89,6 +89,7 @@ for (const defence of DEFENCES) {
         expect(await held.verify(scene.home)).toMatchObject({ verdict: 'verified' })
 
         DEEDS[attack](scene.home, early)
+        if (attack !== 'delete') await held.attack?.(scene.home)
         const report = await held.verify(scene.home)
         if ('finding' in cell) {
           expect(report.verdict).toBe('failed')

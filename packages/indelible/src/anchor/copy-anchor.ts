@@ -93,27 +93,31 @@ export class CopyAnchor implements Anchor {
     signal: AbortSignal,
   ): Promise<number> {
     const { where } = this.#store
-    const largest = held.at(-1)
-    if (!largest) return -1
-    for (const one of held.filter(({ size }) => size === largest.size)) {
-      const { note, stated } = await this.#stated(one, checkpoint.origin, signal)
-      if (stated.size > checkpoint.size) {
-        const message = `copy in ${where} has a checkpoint of ${stated.size} entries, the log ${checkpoint.size}: its end is gone`
+    let last = -1
+    for (const one of held.toReversed()) {
+      if (one.size < last) break
+      const found = await this.#stated(one, checkpoint.origin, signal)
+      if (!found) continue
+      last = found.stated.size
+      if (last > checkpoint.size) {
+        const message = `copy in ${where} has a checkpoint of ${last} entries, the log ${checkpoint.size}: its end is gone`
         throw new IndelibleError('ERR_ROLLED_BACK', message)
       }
-      await this.#checkContinues({ note, stated }, checkpoint, tree)
+      await this.#checkContinues(found, checkpoint, tree)
     }
-    return largest.size
+    return last
   }
 
+  /** `null` for the beginning of one that a crash left: it counts as not there, and may be completed. */
   async #stated(
     one: CopiedCheckpoint,
     origin: string,
     signal: AbortSignal,
-  ): Promise<{ note: string; stated: Checkpoint }> {
+  ): Promise<{ note: string; stated: Checkpoint } | null> {
     const bytes = await this.#store.readCheckpoint(one, signal)
     if (!bytes) throw copyFailed(this.#store.where, `lists ${one.name}, and does not have it`)
     const found = readCopied(bytes)
+    if (!found && this.#store.mayTear) return null
     if (!found || found.stated.size !== one.size || found.stated.origin !== origin) {
       throw copyRefused(this.#store.where, `has in ${one.name} what is no checkpoint of this log`)
     }

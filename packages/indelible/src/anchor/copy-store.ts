@@ -25,6 +25,8 @@ export interface CopiedCheckpoint {
 export interface CopyStore {
   /** For people, and in receipts. No secrets. */
   readonly where: string
+  /** Whether a crash may leave the beginning of an object. */
+  readonly mayTear?: boolean
   /** Checkpoints of `from` entries or more, ascending by size. */
   checkpoints(from: number, signal: AbortSignal): Promise<CopiedCheckpoint[]>
   readCheckpoint(checkpoint: CopiedCheckpoint, signal: AbortSignal): Promise<Uint8Array | null>

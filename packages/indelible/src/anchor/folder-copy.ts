@@ -45,6 +45,7 @@ export const folderKind: AnchorKind = {
 
 export class FolderCopy implements CopyStore {
   readonly where: string
+  readonly mayTear = true
 
   constructor(path: string) {
     this.where = path
