@@ -112,13 +112,14 @@ function reaches(erased: ErasureReceipt['erased'], first: number, last: number):
   return erased.some(([index]) => index >= first && index <= last)
 }
 
-function describe({ erasure, state, entries, parts, recorded, waiting, copies }: Answer): string {
+function describe({ erasure, state, entries, parts, recorded, waiting, ciphertext, copies }: Answer): string {
   const what = `${count(parts, 'part')} of ${count(entries, 'entry', 'entries')}`
   const title = state === 'done' ? `erased ${what}` : `pending: ${what} are deleted, and may still be in files`
   const pairs: [string, string][] = [
     ['erasure', erasure],
     ['entries', `recorded in ${recorded.join(', ')}`],
     ...waiting.map((where): [string, string] => ['waiting', printable(where)]),
+    ...ciphertext.map((where): [string, string] => ['ciphertext', printable(where)]),
     ...copies.map(({ entry, time, format, by }): [string, string] => [
       'copy',
       printable(`export as ${format} of ${time}${by === null ? '' : ` by ${by}`} (entry ${entry})`),

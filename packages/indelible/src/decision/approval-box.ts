@@ -8,6 +8,7 @@ import { sha256 } from '#crypto'
 import { toBase64Url } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
 import { withFileLock, writeFileAtomic } from '../keys/files.ts'
+import { removeExpiredRequests } from '../log/erasure-places.ts'
 import { isId } from '../record/id.ts'
 import { canonicalize, type Json, parseJson } from '../record/jcs.ts'
 
@@ -49,6 +50,9 @@ export interface ApprovalBox {
   remove(id: string): Promise<void>
 }
 
+/** How long a request that has expired is kept for the one who asked to come back for the answer, ms. */
+const KEPT_MS = 86_400_000
+
 /** A folder of the home, for the processes of one machine. */
 export class FolderBox implements ApprovalBox {
   readonly #folder: string
@@ -59,6 +63,8 @@ export class FolderBox implements ApprovalBox {
 
   async put(request: BoxedRequest): Promise<void> {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    // Of an agent that died nobody waits any more; what it asked for must not stand there in clear for ever.
+    removeExpiredRequests(this.#folder, KEPT_MS)
     writeFileAtomic(this.#path(request.id, 'json'), `${JSON.stringify(request)}\n`)
   }
 

@@ -23,6 +23,7 @@ import {
 } from './erasure.ts'
 import type { ErasureState } from './erasure-journal.ts'
 import type { Clock, Sequencing } from './sequencer.ts'
+import { areShredded } from './shredding.ts'
 import { subjectMac } from './subjects.ts'
 
 /** Most bytes of the list in one entry; the rest of 65,535 is for everything else. */
@@ -109,6 +110,7 @@ export class Eraser {
       process: processToken(),
       subject: mac && toHex(mac),
       person: isWholePerson && this.#site.forget ? request.subject! : null,
+      shredded: false,
       below,
       statements: lists.map(() => newId(sinceMs)),
       done: newId(sinceMs),
@@ -175,14 +177,18 @@ export class Eraser {
   ): Promise<ErasureReceipt> {
     const counts = { entries: targets.length, parts: targets.reduce((sum, { parts }) => sum + parts.length, 0) }
     const waiting: string[] = []
+    const ciphertext: string[] = []
     let now = state
     try {
       this.#site.journal.put(now)
       now = await this.#delete(now, targets)
       for (const place of this.#site.places) waiting.push(...(await place.clean(state.since_ms)))
-      waiting.push(...(await this.#store.scrub()))
+      // What is left of the store's bytes, in a WAL that is archived, say, nobody can read: it is as good as gone.
+      const left = now.shredded ? ciphertext : waiting
+      left.push(...(await this.#store.scrub()))
       if (waiting.length === 0) {
-        const audit = { erasure: state.erasure, state: 'done', counts }
+        const rest = ciphertext.length > 0 && { remains: 'ciphertext' }
+        const audit = { erasure: state.erasure, state: 'done', counts, ...rest }
         const done = auditEntry('audit.erased', this.#clock(), audit, state.done)
         const [place] = await this.#sequencer.append([{ ...done, idGiven: true }])
         this.#site.journal.remove(state.erasure)
@@ -200,7 +206,7 @@ export class Eraser {
 
     function receipt(outcome: ErasureReceipt['state'], entries: readonly number[]): ErasureReceipt {
       const erased = targets.map(({ index, parts }): [number, ...string[]] => [index, ...parts])
-      return { erasure: state.erasure, state: outcome, ...counts, erased, recorded: entries, waiting }
+      return { erasure: state.erasure, state: outcome, ...counts, erased, recorded: entries, waiting, ciphertext }
     }
   }
 
@@ -208,7 +214,8 @@ export class Eraser {
     let now = state
     if (now.person !== null && this.#site.forget) {
       await this.#site.forget(now.person)
-      now = { ...now, person: null }
+      const shredded = await areShredded(this.#store, targets, this.#site.isForgotten)
+      now = { ...now, person: null, shredded }
       this.#site.journal.put(now)
     }
     const addresses = targets.flatMap(addressesOf)

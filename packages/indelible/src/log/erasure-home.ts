@@ -5,7 +5,7 @@ import { isIndelibleError } from '../errors.ts'
 import type { Vault } from '../keys/vault.ts'
 import type { ErasureGuard, ErasureSite } from './erasure.ts'
 import { FileJournal } from './erasure-journal.ts'
-import { indexPlace, spoolPlace, vaultPlace } from './erasure-places.ts'
+import { approvalsPlace, indexPlace, spoolPlace, vaultPlace } from './erasure-places.ts'
 import type { Log } from './log.ts'
 import { vaultDirectory } from './vault-home.ts'
 
@@ -15,14 +15,21 @@ export function erasureSite(
   vault: Vault | null,
   guards: readonly ErasureGuard[],
 ): ErasureSite {
-  const places = [indexPlace(join(home, 'index.db')), spoolPlace(join(home, 'spool'))]
+  const places = [
+    indexPlace(join(home, 'index.db')),
+    spoolPlace(join(home, 'spool')),
+    approvalsPlace(join(home, 'approvals')),
+  ]
   if (vault) places.push(vaultPlace(join(vaultDirectory(home, config), 'vault.db')))
   return {
     journal: new FileJournal(join(home, 'erasures')),
     places,
     approvers: config.privacy.erasure.approvers,
     guards,
-    ...(vault && { forget: (subject: string) => void vault.forget(subject) }),
+    ...(vault && {
+      forget: (subject: string) => void vault.forget(subject),
+      isForgotten: (key: string) => vault.key(key) === 'forgotten',
+    }),
   }
 }
 

@@ -21,6 +21,8 @@ const stateSchema = z.strictObject({
     .nullable(),
   /** The person, until keys in a vault are destroyed; then `null`. */
   person: z.string().nullable(),
+  /** Whether all parts were under keys that are destroyed; `false` until that is known. */
+  shredded: z.boolean().default(false),
   /** Entries from here on are none of this erasure's. */
   below: z.number().int().nonnegative(),
   /** Ids of the `audit.erased` entries that list the parts, and of the one that will say that it is done. */

@@ -43,6 +43,8 @@ export interface ErasureReceipt {
   readonly recorded: readonly number[]
   /** Where bytes may still be. Empty once it is done. */
   readonly waiting: readonly string[]
+  /** Where encrypted bytes may still be, of which every part was under a key that is destroyed. They keep nothing pending. */
+  readonly ciphertext: readonly string[]
 }
 
 /**
@@ -70,6 +72,8 @@ export interface ErasureSite {
   readonly guards: readonly ErasureGuard[]
   /** Destroys a person's keys and pseudonyms, where there is a vault. */
   readonly forget?: (subject: string) => Promise<void> | void
+  /** Whether a key of the vault was destroyed. */
+  readonly isForgotten?: (key: string) => boolean
 }
 
 /** Of a log that has nothing beside it. */

@@ -58,6 +58,16 @@ export function sealPayloads(store: LogStore, keys: PayloadKeys, { origin, seal 
       const disclosure = await store.payload(index, name)
       return disclosure === null ? null : open({ index, name, disclosure })
     },
+    sealedUnder: async (index) => {
+      const found = new Map<string, readonly string[]>()
+      for await (const rows of store.payloads(index, index + 1)) {
+        for (const { name, disclosure } of rows) {
+          const sealed = isSealed(disclosure) ? parseSealed(disclosure) : null
+          found.set(name, sealed?.vault === keys.id ? sealed.keys : [])
+        }
+      }
+      return found
+    },
     async *payloads(start, end) {
       for await (const rows of store.payloads(start, end)) {
         yield rows.map((row) => (isSealed(row.disclosure) ? { ...row, disclosure: open(row) } : row))

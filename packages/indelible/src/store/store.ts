@@ -225,6 +225,12 @@ export interface PayloadStore {
    * until it is. Names no contents
    */
   scrub(): Promise<readonly string[]>
+
+  /**
+   * Where payloads are encrypted: names of the keys that each part of an entry is under, by part name; none for one that is
+   * kept as it is. Back-ends have no such method: it comes with `store/sealed-payloads.ts`.
+   */
+  sealedUnder?(index: number): Promise<ReadonlyMap<string, readonly string[]>>
 }
 
 /** Where a part is: its entry, by index and id, and its name. */
