@@ -46,7 +46,15 @@ export async function withLog(name, work) {
 export function memoryRecorder(options) {
   const events = []
   const draft = (event) => ({ id: event.id, bytes: 1, toEvent: () => event })
-  const append = async (drafts) => drafts.map(({ id, toEvent }) => ({ id, index: events.push(toEvent()) - 1 }))
+  let fails = () => false
+  const append = async (drafts) => {
+    if (drafts.some(({ toEvent }) => fails(toEvent()))) throw new Error('append was made to fail')
+    return drafts.map(({ id, toEvent }) => ({ id, index: events.push(toEvent()) - 1 }))
+  }
+  /** From now on, no event is taken that `which` names. */
+  const failWhen = (which) => {
+    fails = which
+  }
   const recordMany = (many) => append(many.map(draft))
   const record = async (event) => (await recordMany([event]))[0]
   const sink = { origin: 'adapter.example/log', draft, append, record, recordMany }
@@ -57,5 +65,5 @@ export function memoryRecorder(options) {
       [type, actor.type === 'agent' ? '' : actor.id, tool?.name, outcome].filter(Boolean).join(' '),
     )
   }
-  return { recorder, events, lines }
+  return { recorder, events, lines, failWhen }
 }

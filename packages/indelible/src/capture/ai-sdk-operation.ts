@@ -4,7 +4,7 @@ import { beginTool } from './action-tool.ts'
 import type { AiSdkOptions } from './ai-sdk.ts'
 import { type Fields, fields, list, text } from './fields.ts'
 import { isAbort } from './fit.ts'
-import { type PolicyHook, policyDecision } from './gate.ts'
+import { reviewed } from './gate.ts'
 import type { Run } from './run.ts'
 import type { Ack, FailureMode } from './sink.ts'
 import { readUsage } from './usage.ts'
@@ -192,13 +192,5 @@ export class AiSdkOperation {
   /** In mode `block` the SDK, which waits for its hooks, goes on once the entry is durable somewhere. */
   async #kept(ack: Promise<Ack>): Promise<void> {
     if (this.#onFailure === 'block') await this.run.recorder.outcome(ack)
-  }
-}
-
-/** A policy whose question a person has answered with yes. */
-function reviewed(policy: PolicyHook): PolicyHook {
-  return async (request) => {
-    const decision = policyDecision(await policy(request))
-    return decision.decision === 'review' ? { ...decision, decision: 'allow' } : decision
   }
 }

@@ -51,6 +51,14 @@ export function policyDecision(answer: PolicyDecision | Verdict): PolicyDecision
   return isKnown ? decision : { ...decision, decision: 'deny' }
 }
 
+/** A policy whose question a person has answered with yes. */
+export function reviewed(policy: PolicyHook): PolicyHook {
+  return async (request) => {
+    const decision = policyDecision(await policy(request))
+    return decision.decision === 'review' ? { ...decision, decision: 'allow' } : decision
+  }
+}
+
 /** What an action is refused with that policy or a person did not allow. */
 export function denied(why: string, options?: ErrorOptions): IndelibleError {
   return new IndelibleError('ERR_ACTION_DENIED', `action refused: ${why}`, options)
