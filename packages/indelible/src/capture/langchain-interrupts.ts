@@ -1,5 +1,5 @@
 /** Interrupts of LangGraph: a graph stops to ask somebody, and a later call brings what they said. */
-import { loose, textOf } from './langchain-values.ts'
+import { loose, textOf } from './loose.ts'
 import type { ApprovalEvent, Run } from './run.ts'
 
 interface Asked {

@@ -1,17 +1,7 @@
 /** What LangChain hands to hooks, in plain values. It comes from models and tools: nothing in it is taken for granted. */
 import type { ModelFacts } from './fit.ts'
+import { loose, textOf } from './loose.ts'
 import { readUsage, type Usage, usageOf } from './usage.ts'
-
-export type Loose = Readonly<Record<string, unknown>>
-
-/** `value` if it can have members. */
-export function loose(value: unknown): Loose {
-  return typeof value === 'object' && value !== null ? (value as Loose) : {}
-}
-
-export function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined
-}
 
 /** A message without what LangChain needs it for. */
 export function plainMessage(message: unknown): unknown {

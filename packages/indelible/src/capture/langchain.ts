@@ -14,12 +14,11 @@ import {
   answerOfResult,
   argsOf,
   handoffByName,
-  loose,
   modelOfCall,
   plainMessage,
-  textOf,
   toolOutputOf,
 } from './langchain-values.ts'
+import { loose, textOf } from './loose.ts'
 import type { RunOptions } from './members.ts'
 import type { Recorder } from './recorder.ts'
 import type { Run } from './run.ts'
