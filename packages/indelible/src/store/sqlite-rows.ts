@@ -1,6 +1,7 @@
 /** A log's rows in SQLite: what a batch writes, and what an append looks up under the lock. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { IndelibleError } from '../errors.ts'
+import { findPackedIds } from './sqlite-packed.ts'
 import type { Batch, Head, StoredId } from './store.ts'
 
 const HASH_BYTES = 32
@@ -70,11 +71,14 @@ export function readHead({ arrays }: Connection): Head | null {
 /** Fewer are looked up one by one. */
 const MANY_IDS = 16
 
-export function findIds({ statement, arrays }: Connection, ids: readonly string[]): Map<string, StoredId> {
+export function findIds(connection: Connection, ids: readonly string[]): Map<string, StoredId> {
+  const { statement, arrays } = connection
   const found = new Map<string, StoredId>()
   const list = ids.length < MANY_IDS ? '\\' : JSON.stringify(ids)
   // One question for all of them, unless one is written with an escape, which SQLite may read in another way.
   if (!list.includes('\\')) {
+    const packed = findPackedIds(connection, ids, list)
+    if (packed) return packed
     const find = arrays('SELECT ids.id, idx, digest FROM json_each(?) AS given CROSS JOIN ids ON ids.id = given.value')
     for (const [id, index, digest] of find.all(list) as unknown as [string, number, unknown][]) {
       found.set(id, { id, index, digest: digest === null ? null : bytes(digest) })

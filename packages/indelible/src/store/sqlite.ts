@@ -4,6 +4,7 @@ import { IndelibleError } from '../errors.ts'
 import { packBatch } from './packed-batch.ts'
 import { callSeal, Refusal } from './refusal.ts'
 import { SqliteBackground } from './sqlite-background.ts'
+import { MAX_PACKED_ROWS, readPackedEntries } from './sqlite-packed.ts'
 import { bytes, Connection, findIds, readHead, writeBatch } from './sqlite-rows.ts'
 import {
   connect,
@@ -129,9 +130,12 @@ class SqliteStore implements LogStore {
   }
 
   async *entries(start: number, end: number): AsyncIterable<readonly StoredEntry[]> {
-    for (let at = start; at < end; at += CHUNK) {
-      const until = Math.min(end, at + CHUNK)
-      yield this.#reading(({ arrays }) => {
+    for (let at = start; at < end; at += MAX_PACKED_ROWS) {
+      const until = Math.min(end, at + MAX_PACKED_ROWS)
+      yield this.#reading((connection) => {
+        const packed = readPackedEntries(connection, at, until)
+        if (packed) return packed
+        const { arrays } = connection
         const rows = arrays('SELECT idx, entry, leaf, mac, epoch FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx')
         return (rows.all(at, until) as unknown as unknown[][]).map(([index, entry, leaf, mac, epoch]) => ({
           index: index as number,
