@@ -13,8 +13,9 @@ import { parseVkey, type SyncNoteSigner, type VerifierKey } from '../src/note/si
 import { openSqliteStore } from '../src/store/sqlite.ts'
 import type { Pin } from '../src/verify/evidence.ts'
 import type { FindingCode, Report } from '../src/verify/report.ts'
-import { type VerifyLogOptions, verifyLog } from '../src/verify/verify-log.ts'
+import type { VerifyLogOptions } from '../src/verify/verify-log.ts'
 import { ATTACKS, type Attack, type AttackId } from './attack-table.ts'
+import { verifyBoth } from './verify-both.ts'
 
 export const START_MS = Date.UTC(2026, 5, 1, 9)
 export const EPOCH_SECONDS = 2
@@ -218,7 +219,7 @@ export async function verify(path: string, specimen: Specimen, verifier: Verifie
   const { keys = [specimen.firstKey], options = {}, ...rest } = verifier
   const store = openSqliteStore(path, { readOnly: true })
   try {
-    return await verifyLog(store, { origin: specimen.origin, keys, ...rest }, options)
+    return await verifyBoth(store, { origin: specimen.origin, keys, ...rest }, options)
   } finally {
     await store.close()
   }

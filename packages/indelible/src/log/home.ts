@@ -371,7 +371,12 @@ function removeLeftovers(place: string): void {
 }
 
 function startIndexing(home: string, log: Log): void {
-  const worker = new Worker(new URL('../query/index-worker.js', import.meta.url), { workerData: { home } })
+  const worker = new Worker(new URL('../query/index-worker.js', import.meta.url), {
+    workerData: { home },
+    // Not the main thread's: Node refuses some of them for a thread that is a file.
+    execArgv: [],
+    resourceLimits: { maxYoungGenerationSizeMb: 12 },
+  })
   worker.unref()
   // An index that fell behind is no loss: the next query goes on from there.
   worker.on('error', () => {})

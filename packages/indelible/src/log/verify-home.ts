@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { AnchorReceipts, anchorsDirectory } from '../anchor/receipts.ts'
 import { fromBase64, isEqual } from '../bytes.ts'
 import type { MacVerificationKey } from '../chain/verification-key.ts'
-import { loadConfig } from '../config/config.ts'
+import { type Config, loadConfig } from '../config/config.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { type LogPin, Pins } from '../keys/pins.ts'
 import { parseVkey, type VerifierKey } from '../note/signed-note.ts'
@@ -19,6 +19,7 @@ import type { KeptReceipt } from '../verify/receipts-check.ts'
 import type { Report } from '../verify/report.ts'
 import { type VerifyLogOptions, verifyLog } from '../verify/verify-log.ts'
 import { openStore, resolveHome } from './home.ts'
+import { VerifyThreads } from './verify-threads.ts'
 
 export interface VerifyHomeOptions extends VerifyLogOptions {
   readonly home?: string
@@ -43,7 +44,8 @@ export interface VerifyHomeOptions extends VerifyLogOptions {
 export async function verifyHome(options: VerifyHomeOptions = {}): Promise<Report> {
   const home = resolveHome(options.home)
   const pins = options.pins === undefined ? new Pins() : options.pins
-  const { origin, store } = await openEvidence(home, pins, options.trust?.origin)
+  const { origin, store, config } = await openEvidence(home, pins, options.trust?.origin)
+  let threads: VerifyThreads | null = null
   try {
     const pin = pins?.read(origin) ?? null
     const key = pin?.key ?? homeKey(home)
@@ -63,13 +65,17 @@ export async function verifyHome(options: VerifyHomeOptions = {}): Promise<Repor
       ...(identities && { identities }),
       ...(purgeApprovers && { purgeApprovers }),
     }
-    const report = await verifyLog(new HomeEvidence(store, receiptsOf(home)), policy, options)
+    // What they settle is settled for this log.
+    if (config?.log.origin === origin) threads = await VerifyThreads.start(home, config, store)
+    const checker = options.checker ?? threads ?? undefined
+    const report = await verifyLog(new HomeEvidence(store, receiptsOf(home)), policy, { ...options, checker })
     if (report.verdict === 'verified' && pins) {
       const accepted = { origin, key: report.key, size: report.size, root: fromBase64(report.root), home }
       await raisePin(pins, pin, accepted, store)
     }
     return { ...report, not_checked: [...report.not_checked, ...caveats(home, pins !== null && pin !== null, options)] }
   } finally {
+    await threads?.close()
     await store.close()
   }
 }
@@ -125,12 +131,12 @@ async function openEvidence(
   home: string,
   pins: Pins | null,
   trusted?: string,
-): Promise<{ origin: string; store: LogStore }> {
+): Promise<{ origin: string; store: LogStore; config: Config | null }> {
   let origin: string
   try {
     const config = loadConfig(home)
     origin = trusted ?? expectedOrigin(home, pins, config.log.origin)
-    return { origin, store: await openStore(home, config, { readOnly: true }) }
+    return { origin, store: await openStore(home, config, { readOnly: true }), config }
   } catch (error) {
     if (isIndelibleError(error, 'ERR_HOME_NOT_FOUND')) {
       // Whoever has a trust policy knows that there is such a log.
@@ -143,7 +149,7 @@ async function openEvidence(
       throw error
     }
   }
-  return { origin, store: new MemoryStore() }
+  return { origin, store: new MemoryStore(), config: null }
 }
 
 /** The log that was last seen here: another one in its place is not believed by its own word. */

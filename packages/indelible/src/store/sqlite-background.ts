@@ -58,7 +58,13 @@ export class SqliteBackground {
   #open(): Worker {
     // Sources run as they are under a test runner.
     const file = import.meta.url.endsWith('.ts') ? './sqlite-writer.ts' : './sqlite-writer.js'
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: this.#start, name: 'indelible-writer' })
+    const worker = new Worker(new URL(file, import.meta.url), {
+      workerData: this.#start,
+      name: 'indelible-writer',
+      // Not the main thread's: Node refuses some of them for a thread that is a file.
+      execArgv: [],
+      resourceLimits: { maxYoungGenerationSizeMb: 12 },
+    })
     worker.on('message', (answer: BackgroundAnswer) => {
       const waiting = this.#take(worker)
       if ('written' in answer) waiting?.resolve(answer.written)

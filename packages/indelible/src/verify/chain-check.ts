@@ -17,6 +17,10 @@ import type { Roots, TreeCheck } from './tree-check.ts'
 const MAX_UNSEALED = 10_000
 const MAX_LEAD = 100_000_000
 
+/** What the chain is made of. */
+type ChainRow = Pick<EvidenceEntry, 'index' | 'mac' | 'epoch'>
+type ChainRecord = Pick<ReadRecord | Skimmed, 'type' | 'observed' | 'audit'>
+
 interface ChainedMac {
   readonly index: number
   readonly epoch: number | null
@@ -108,14 +112,14 @@ export class ChainCheck {
    * @param leaf recomputed from the entry
    * @param roots of the tree before this entry; needed for seals only, `null` where they could not be computed
    */
-  entry(row: EvidenceEntry, leaf: Uint8Array, record: ReadRecord | Skimmed | null, roots: Roots | null): void {
+  entry(row: ChainRow, leaf: Uint8Array, record: ChainRecord | null, roots: Roots | null): void {
     const epoch = this.#epochOf(row, record)
     if (epoch !== null) this.#epochs(row.index, epoch, record, roots)
     this.#mac(row, epoch, leaf)
   }
 
   /** The epoch as which the entry counts, so that one wrong number is one finding and not one for every entry after it. */
-  #epochOf(row: EvidenceEntry, record: ReadRecord | Skimmed | null): number | null {
+  #epochOf(row: ChainRow, record: ChainRecord | null): number | null {
     const { index } = row
     const stated = epochOf(row)
     if (stated === null) this.#findings.add('epoch_mismatch', `entry ${index} stands in no epoch`, { index })
@@ -131,7 +135,7 @@ export class ChainCheck {
   }
 
   /** Time must not decrease. Returns the epoch that it lies in, if the clock is known. */
-  #time(index: number, { observed }: ReadRecord | Skimmed): number | null {
+  #time(index: number, { observed }: ChainRecord): number | null {
     if (withMicroseconds(observed) < withMicroseconds(this.#observed)) {
       this.#findings.add('time_decreased', `entry ${index} was accepted before the one ahead of it`, { index })
     }
@@ -161,7 +165,7 @@ export class ChainCheck {
   }
 
   /** Every epoch that has ended is sealed by the first entries of the next one, and by nothing else. */
-  #epochs(index: number, epoch: number, record: ReadRecord | Skimmed | null, roots: Roots | null): void {
+  #epochs(index: number, epoch: number, record: ChainRecord | null, roots: Roots | null): void {
     if (this.#epoch !== null && epoch < this.#epoch) {
       this.#findings.add('epoch_decreased', `entry ${index} stands in epoch ${epoch}, after one of ${this.#epoch}`, {
         index,
@@ -228,7 +232,7 @@ export class ChainCheck {
     }
   }
 
-  #mac(row: EvidenceEntry, epoch: number | null, leaf: Uint8Array): void {
+  #mac(row: ChainRow, epoch: number | null, leaf: Uint8Array): void {
     const { index } = row
     const previous = this.#previous
     const mac = macOf(row)
@@ -289,11 +293,11 @@ export class ChainCheck {
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
 
-function epochOf({ epoch }: EvidenceEntry): number | null {
+function epochOf({ epoch }: ChainRow): number | null {
   return isCount(epoch) ? epoch : null
 }
 
-function macOf({ mac }: EvidenceEntry): Uint8Array | null {
+function macOf({ mac }: ChainRow): Uint8Array | null {
   return mac.length === MAC_BYTES ? mac : null
 }
 

@@ -1,6 +1,19 @@
 /** A set of UUIDs in 16 bytes each and some air: a `Set` of a million strings would take six times as much. */
 import { randomBytes } from '#crypto'
 
+/** Words that {@link writeId} writes. */
+export const ID_WORDS = 4
+
+/** Writes a UUID in lower case as words. */
+export function writeId(id: string, words: Uint32Array, at: number): void {
+  // 8-4-4-4-12.
+  words[at] = Number.parseInt(id.slice(0, 8), 16)
+  words[at + 1] = Number.parseInt(id.slice(9, 13) + id.slice(14, 18), 16)
+  words[at + 2] = Number.parseInt(id.slice(19, 23) + id.slice(24, 28), 16)
+  words[at + 3] = Number.parseInt(id.slice(28, 36), 16)
+}
+const scratch = new Uint32Array(ID_WORDS)
+
 export class IdSet {
   #slots: Uint32Array
   #count = 0
@@ -14,14 +27,14 @@ export class IdSet {
 
   /** Adds `id`, a UUID in lower case but not that of all zeros; `false` if it was there. */
   add(id: string): boolean {
+    writeId(id, scratch, 0)
+    return this.addWords(scratch, 0)
+  }
+
+  /** {@link add} of an id as {@link writeId} wrote it at `at`. */
+  addWords(words: Uint32Array, at: number): boolean {
     if ((this.#count + 1) * 8 > this.#slots.length) this.#grow()
-    // 8-4-4-4-12. All zero marks a free slot; no UUIDv7 is.
-    return this.#insert(
-      Number.parseInt(id.slice(0, 8), 16) >>> 0,
-      Number.parseInt(id.slice(9, 13) + id.slice(14, 18), 16) >>> 0,
-      Number.parseInt(id.slice(19, 23) + id.slice(24, 28), 16) >>> 0,
-      Number.parseInt(id.slice(28, 36), 16) >>> 0,
-    )
+    return this.#insert(words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!)
   }
 
   #insert(a: number, b: number, c: number, d: number): boolean {

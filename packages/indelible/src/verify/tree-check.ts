@@ -111,6 +111,14 @@ export class TreeCheck {
     return leaf
   }
 
+  /** Takes an entry whose leaf hash, as recomputed, is the one stored with it. */
+  settled(index: number, leaf: Hash): void {
+    const inTile = this.#leafInTile(index)
+    const isInTile = inTile === null || isEqual(leaf, inTile)
+    if (!isInTile) this.#doubt(index, leaf, inTile, true)
+    this.#append(leaf, isInTile ? leaf : inTile)
+  }
+
   /** A purged entry: its leaf hash stands in the tiles. */
   purged(index: number): Hash | null {
     const leaf = this.#leafInTile(index)
@@ -123,7 +131,7 @@ export class TreeCheck {
     if (leaf?.length !== HASH_BYTES) this.#computable = false
     if (!this.#computable) return
     const other = stored?.length === HASH_BYTES ? stored : leaf!
-    if (!isEqual(leaf!, other)) this.#stored ??= this.#frontier.clone()
+    if (leaf !== other && !isEqual(leaf!, other)) this.#stored ??= this.#frontier.clone()
     this.#stored?.append(other)
     this.#frontier.append(leaf!)
   }

@@ -2,7 +2,7 @@
  * Verifies a log: evidence in, report out. Trusts the keys and the pin that it is handed, and nothing in the log; reports
  * every finding, and says what it could not establish as plainly as what it did.
  */
-import { toBase64, toBase64Url } from '../bytes.ts'
+import { toBase64Url } from '../bytes.ts'
 import { macKeyId } from '../chain/chain.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import type { Checkpoint } from '../note/checkpoint.ts'
@@ -10,8 +10,8 @@ import type { VerifierKey } from '../note/signed-note.ts'
 import { parseEntry, type ReadRecord } from '../record/entry.ts'
 import { type Skimmed, skimEntry } from '../record/skim.ts'
 import { isTime, parseTime } from '../record/time.ts'
-import { leafHash } from '../tree/hash.ts'
-import { checkConsistency, checkInclusion, proveConsistency, proveInclusion } from '../tree/proof.ts'
+import { HASH_BYTES, leafHash } from '../tree/hash.ts'
+import { checkInclusion, proveInclusion } from '../tree/proof.ts'
 import { sourceNodeReader } from '../tree/source.ts'
 import { AnchorChecks } from './anchor-check.ts'
 import { checkBeyond } from './beyond-check.ts'
@@ -20,19 +20,19 @@ import { DecisionCheck } from './decision-check.ts'
 import type { EvidenceEntry, EvidenceHead, LogEvidence, TrustPolicy } from './evidence.ts'
 import { claimedCheckpoint, EMPTY_HEAD, readDisclosures, readRow, readRows } from './evidence-reader.ts'
 import { type Growth, readGrowth, readRotations } from './growth.ts'
-import { IdSet } from './id-set.ts'
+import { ID_WORDS, IdSet } from './id-set.ts'
 import { isUnverified, KeyHistory, SupersededKeyError } from './key-history.ts'
 import { PartCheck } from './part-check.ts'
+import { PinCheck } from './pin-check.ts'
 import { PublishedCheck } from './published-check.ts'
 import { PurgedRange } from './purged-range.ts'
 import { FindingList, type Report, writeReport } from './report.ts'
 import { orMissing, TreeCheck } from './tree-check.ts'
+import { type CheckedWindow, PAYLOAD_WINDOW, type WindowChecker } from './window-check.ts'
+import { endOfRun, WindowReader } from './window-reader.ts'
 
 /** Rows held in memory at a time. */
 const WINDOW = 256
-
-/** Disclosures of so many entries are held in memory at a time: one part can have megabytes. */
-const PAYLOAD_WINDOW = 32
 
 /** After so many entries in a row of which nothing is left the rest is not looked at: anybody can write a huge size. */
 const MAX_LOST = 100_000
@@ -44,6 +44,8 @@ export interface VerifyLogOptions {
   readonly to?: number
   /** Called now and then with how many entries have been checked, and of how many. */
   readonly onProgress?: (checked: number, total: number) => void
+  /** Looks at entries ahead, of the same evidence, in other threads. Default: none. */
+  readonly checker?: WindowChecker | undefined
 }
 
 /**
@@ -83,7 +85,7 @@ class LogVerification {
   readonly #from: number
   readonly #to: number
   readonly #purge: PurgedRange
-  #pinChecked = false
+  readonly #pin: PinCheck
   #isWrongKey = false
   #statedMacId: string | null = null
   #growth: Promise<Growth | null> | null = null
@@ -109,9 +111,10 @@ class LogVerification {
     this.#size = this.#claimed?.size ?? (Number.isSafeInteger(head.size) ? Math.max(0, head.size) : 0)
     const { from = 0, to = this.#size } = options
     this.#from = from
+    this.#pin = new PinCheck(policy.pin, this.#findings)
     this.#purge = new PurgedRange(evidence, policy, this.#findings, from, head.minIndex)
     // Of a log that was cut off, what is left of the range.
-    this.#to = to > this.#size && this.#isRolledBack ? this.#size : to
+    this.#to = to > this.#size && this.#pin.isBeyond(this.#size) ? this.#size : to
     this.#decisions = new DecisionCheck(policy.origin, policy.identities ?? null, this.#findings, {
       isPartial: from > 0 || head.minIndex > 0,
     })
@@ -119,14 +122,14 @@ class LogVerification {
 
   async run(): Promise<Report> {
     const [head, size, from, to] = [this.#head, this.#size, this.#from, this.#to]
-    this.#checkPinSize()
+    this.#pin.checkSize(size)
     if (size === 0) {
       this.#findings.add('log_missing', 'log is empty: every log begins with an audit.opened entry')
       await this.#checkAnchors(null)
       return this.#report(null)
     }
     const isRange = Number.isSafeInteger(from) && Number.isSafeInteger(to) && from >= 0 && from < to && to <= size
-    if (!isRange && !this.#isRolledBack) {
+    if (!isRange && !this.#pin.isBeyond(size)) {
       throw new RangeError(`range ${from} to ${to} is not within a log of ${size} entries`)
     }
     if (!isRange) return this.#report(null)
@@ -161,7 +164,7 @@ class LogVerification {
       isSigned: (note) => this.#counts(note),
       grownTo: async () => (await this.#grown(tree))?.size ?? size,
     })
-    if (accepted) await this.#provePin(accepted.checkpoint)
+    if (accepted) await this.#pin.prove(accepted.checkpoint, this.#evidence)
     await this.#checkAnchors(accepted?.checkpoint ?? null)
     await this.#finishParts(tree)
     await this.#purge.finish(size, (note) => this.#counts(note))
@@ -174,17 +177,6 @@ class LogVerification {
 
   get #isPartial(): boolean {
     return this.#from > 0 || this.#to < this.#size
-  }
-
-  get #isRolledBack(): boolean {
-    return this.#policy.pin !== undefined && this.#policy.pin.size > this.#size
-  }
-
-  #checkPinSize(): void {
-    if (!this.#isRolledBack) return
-    const { size } = this.#policy.pin!
-    const message = `log has ${this.#size} entries, the pinned checkpoint ${size}: its end is gone`
-    this.#findings.add('rolled_back', message, { expected: String(size), found: String(this.#size) })
   }
 
   /** After the entries, because a rotation among them may have changed whose signature counts. */
@@ -219,27 +211,19 @@ class LogVerification {
     const before = from > 0 ? await readRow(this.#evidence, from - 1) : null
     const chain = new ChainCheck(this.#policy.origin, this.#policy.macKey, this.#findings, from, before, tree)
     if (from > 0) await this.#readOpening(chain)
+    const windows = new WindowReader(this.#options.checker, from, to, WINDOW)
     let lost = 0
-    for (let start = from; start < to && lost <= MAX_LOST; start += WINDOW) {
-      const end = Math.min(to, start + WINDOW)
-      const rows = await readRows(this.#evidence, start, end)
+    for (let start = from; start < to && lost <= MAX_LOST; ) {
+      const { end, checked } = await windows.next()
       await tree.prepare(start, end)
-      const ids = new Map<string, number>()
-      let disclosures = new Map<number, ReadonlyMap<string, string>>()
-      for (let index = start; index < end; index++) {
-        if ((index - start) % PAYLOAD_WINDOW === 0) {
-          disclosures = await readDisclosures(this.#evidence, index, Math.min(end, index + PAYLOAD_WINDOW))
-        }
-        if (published.isDue(index)) await published.upTo(index, tree)
-        this.#comparePin(index, tree)
-        const row = rows.get(index) ?? null
-        const record = row && this.#parse(row)
-        if (record) ids.set(record.id, index)
-        // Nothing is awaited for an entry that is there: they are many.
-        if (row) this.#checkEntry(index, row, record, disclosures.get(index) ?? NO_DISCLOSURES, tree, chain)
-        lost = row || (await this.#checkGone(index, tree, chain)) ? 0 : lost + 1
+      for (let at = start; at < end; ) {
+        const until = checked ? endOfRun(checked, at, end) : Math.min(end, at + WINDOW)
+        const isSettled = checked?.settled[at - start] === 1
+        if (isSettled) await this.#checkSettled(checked, at, until, tree, chain, published)
+        lost = isSettled ? 0 : await this.#checkRows(at, until, lost, tree, chain, published)
+        at = until
       }
-      await this.#checkIds(ids)
+      start = end
       this.#options.onProgress?.(end - from, to - from)
     }
     if (lost > MAX_LOST) {
@@ -247,9 +231,64 @@ class LogVerification {
       tree.abandon()
     }
     await published.upTo(to, tree)
-    this.#comparePin(to, tree)
+    this.#pin.compare(to, tree)
     if (to < this.#size) chain.stop()
     else if (lost <= MAX_LOST) chain.finish(this.#head)
+  }
+
+  /**
+   * Looks at each of the entries `[start, end)`, the tiles of which are prepared.
+   * @param lost entries in a row, before these, of which nothing is left
+   * @returns the same, after these
+   */
+  async #checkRows(
+    start: number,
+    end: number,
+    lost: number,
+    tree: TreeCheck,
+    chain: ChainCheck,
+    published: PublishedCheck,
+  ): Promise<number> {
+    const rows = await readRows(this.#evidence, start, end)
+    const ids = new Map<string, number>()
+    let disclosures = new Map<number, ReadonlyMap<string, string>>()
+    for (let index = start; index < end; index++) {
+      if ((index - start) % PAYLOAD_WINDOW === 0) {
+        disclosures = await readDisclosures(this.#evidence, index, Math.min(end, index + PAYLOAD_WINDOW))
+      }
+      if (published.isDue(index)) await published.upTo(index, tree)
+      this.#pin.compare(index, tree)
+      const row = rows.get(index) ?? null
+      const record = row && this.#parse(row)
+      if (record) ids.set(record.id, index)
+      // Nothing is awaited for an entry that is there: they are many.
+      if (row) this.#checkEntry(index, row, record, disclosures.get(index) ?? NO_DISCLOSURES, tree, chain)
+      lost = row || (await this.#checkGone(index, tree, chain)) ? 0 : lost + 1
+    }
+    await this.#checkIds(ids)
+    return lost
+  }
+
+  /** Takes entries that were looked at elsewhere: what is left is how they stand to the others. */
+  async #checkSettled(
+    checked: CheckedWindow,
+    start: number,
+    end: number,
+    tree: TreeCheck,
+    chain: ChainCheck,
+    published: PublishedCheck,
+  ): Promise<void> {
+    const { leaves, macs, epochs, ids, times, timeOf } = checked
+    for (let index = start; index < end; index++) {
+      if (published.isDue(index)) await published.upTo(index, tree)
+      this.#pin.compare(index, tree)
+      const i = index - checked.start
+      const leaf = leaves.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES)
+      tree.settled(index, leaf)
+      if (!this.#ids.addWords(ids, i * ID_WORDS)) this.#idRepeated(index)
+      const mac = macs.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES)
+      chain.entry({ index, mac, epoch: epochs[i]! }, leaf, { type: '', observed: times[timeOf[i]!]! }, null)
+    }
   }
 
   /** Returns whether anything is left of an entry that is not there. */
@@ -273,15 +312,17 @@ class LogVerification {
     const rootsBefore = record?.type === 'audit.epoch.sealed' ? tree.roots() : null
     const leaf = tree.entry(index, row)!
     if (record) {
-      if (!this.#ids.add(record.id)) {
-        this.#findings.add('id_repeated', `entry ${index} has the id of an earlier one`, { index })
-      }
+      if (!this.#ids.add(record.id)) this.#idRepeated(index)
       this.#parts.entry(index, record, disclosures)
       // Neither a decision nor a statement of the log is ever skimmed.
       if (isWhole(record)) this.#checkStatement(index, record, chain)
       else if (index === 0) this.#openedInvalid()
     }
     chain.entry(row, leaf, record, rootsBefore)
+  }
+
+  #idRepeated(index: number): void {
+    this.#findings.add('id_repeated', `entry ${index} has the id of an earlier one`, { index })
   }
 
   #checkStatement(index: number, record: ReadRecord, chain: ChainCheck): void {
@@ -375,37 +416,6 @@ class LogVerification {
     await readRotations(this.#evidence, Math.min(this.#size, this.#head.size), this.#keys)
   }
 
-  #comparePin(size: number, tree: TreeCheck): void {
-    const { pin } = this.#policy
-    if (!pin || pin.size !== size || this.#pinChecked) return
-    const roots = tree.roots()
-    if (!roots) return
-    this.#pinChecked = true
-    const differs = () => {
-      this.#findings.add('split_view', `the first ${size} entries are not those of the pinned checkpoint`, {
-        expected: toBase64(pin.root),
-        found: toBase64(roots.entries),
-      })
-    }
-    if (!tree.isRoot(pin.root, roots, differs)) differs()
-  }
-
-  /** A range that the pin lies outside of: the tiles must prove that the log continues it. */
-  async #provePin({ size, root }: Checkpoint): Promise<void> {
-    const { pin } = this.#policy
-    if (!pin || this.#pinChecked || pin.size > size || this.#findings.count > 0) return
-    const nodes = sourceNodeReader(this.#evidence, size)
-    const proof = pin.size === 0 ? [] : await orMissing(proveConsistency(pin.size, size, nodes))
-    try {
-      if (!proof) throw new IndelibleError('ERR_PROOF_INVALID', 'no proof')
-      checkConsistency({ size1: pin.size, root1: pin.root, size2: size, root2: root, proof })
-      this.#pinChecked = true
-    } catch (error) {
-      if (!isIndelibleError(error)) throw error
-      this.#findings.add('split_view', `log of ${size} entries does not continue the pinned checkpoint of ${pin.size}`)
-    }
-  }
-
   #checkAnchors(accepted: Checkpoint | null): Promise<void> {
     const { checkpoint: head } = this.#head
     return this.#anchors.check({ keys: this.#keys, findings: this.#findings, size: this.#size, head, accepted })
@@ -452,7 +462,7 @@ class LogVerification {
       from: this.#from,
       to: this.#to,
       minIndex: this.#purge.below,
-      isPinChecked: this.#pinChecked,
+      isPinChecked: this.#pin.isChecked,
       isWrongKey: this.#isWrongKey,
       statedMacId: this.#statedMacId,
       erased: this.#parts.erased,
