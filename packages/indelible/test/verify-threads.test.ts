@@ -52,7 +52,10 @@ describe.each(['sqlite:log.db', 'file:log'])('a large log in %s', (url) => {
 
 describe('a large log that was tampered with', () => {
   it.each([
-    ["UPDATE entries SET entry = CAST(replace(entry, 'tool.end', 'tool.ens') AS BLOB) WHERE idx = 12345", 'entry_altered'],
+    [
+      "UPDATE entries SET entry = CAST(replace(entry, 'tool.end', 'tool.ens') AS BLOB) WHERE idx = 12345",
+      'entry_altered',
+    ],
     ['DELETE FROM payloads WHERE idx = 12345', 'disclosure_missing'],
     ['UPDATE ids SET idx = 12344 WHERE idx = 12345', 'id_altered'],
     ['DELETE FROM entries WHERE idx = 12345', 'entry_missing'],
