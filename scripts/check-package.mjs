@@ -30,6 +30,7 @@ try {
     'indelible/store/postgres',
     'indelible/store/memory',
     'indelible/testing',
+    'indelible/client',
   ]
   run(
     process.execPath,

@@ -37,6 +37,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   config: ['record', 'privacy'],
   store: ['record', 'note', 'keys'],
   capture: ['record', 'keys'],
+  client: ['record', 'privacy', 'keys', 'capture'],
   anchor: [...PURE, 'keys', 'config', 'store'],
   // Retention guards erasures: home.ts puts it in.
   log: [...PURE, 'keys', 'config', 'store', 'capture', 'anchor', 'retention'],

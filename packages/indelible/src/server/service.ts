@@ -59,7 +59,13 @@ export const TENANT_HEADER = 'indelible-tenant'
  * @throws HttpProblem 403 if the principal may not do this, or names another tenant; 400 for an operator who names none
  */
 export function tenantFor(c: ServerContext, action: Action): string {
-  const principal = authorize(c, action)
+  authorize(c, action)
+  return tenantOf(c)
+}
+
+/** As {@link tenantFor}, for what whoever has a key may ask. */
+export function tenantOf(c: ServerContext): string {
+  const principal = c.get('principal')
   const named = c.req.header(TENANT_HEADER)
   if (principal.tenant === null) {
     if (named === undefined) throw new HttpProblem(400, 'ERR_TENANT_MISSING', `expected a header ${TENANT_HEADER}`)

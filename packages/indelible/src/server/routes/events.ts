@@ -88,6 +88,11 @@ export function addEvents(app: OpenAPIHono<{ Variables: Variables }>, service: S
             `${events.length} events, at most ${maxBatch} in one request`,
           )
         }
+        if (c.req.query('atomic') === 'true') {
+          const results = await tenant.log.recordMany(events as unknown as AgentEvent[], { assurance: 'reported' })
+          for (const { duplicate } of results) service.metrics.count(duplicate ? 'duplicates' : 'events', {})
+          return c.json({ results }, 200)
+        }
         return c.json({ results: await recordEach(tenant, events as unknown as AgentEvent[], service) }, 200)
       })
     } finally {

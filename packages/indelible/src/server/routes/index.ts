@@ -2,6 +2,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Service, Variables } from '../service.ts'
 import { addAdministration } from './administer.ts'
+import { addClients } from './clients.ts'
 import { addEvents } from './events.ts'
 import { addGovernance } from './govern.ts'
 import { addLog } from './log.ts'
@@ -15,6 +16,7 @@ export type AddRoutes = (app: OpenAPIHono<{ Variables: Variables }>, service: Se
 export const ROUTES: readonly AddRoutes[] = [
   addEvents,
   addOtlp,
+  addClients,
   addReading,
   addProofFiles,
   addStream,
