@@ -11,8 +11,6 @@ const all = readdirSync(results)
   .sort((a, b) => (a.name < b.name ? -1 : 1))
 
 const rows = all.filter((row) => row.scenes)
-/** Adapters that record no agents have promises of their own. */
-const trainings = all.filter((row) => row.training)
 
 const scenes = Object.keys(rows[0]?.scenes ?? {})
 const cell = (value) => (value === true ? 'yes' : 'no')
@@ -31,16 +29,22 @@ const table = [
   ),
 ]
 
-const promises = Object.keys(trainings[0]?.training ?? {})
-const trained = [
-  '',
-  line(['training', 'tried with', ...promises]),
-  line(['training', 'tried with', ...promises].map(() => '---')),
-  ...trainings.map(({ name, framework, training }) =>
-    line([`\`${name}\``, framework, ...promises.map((promise) => cell(training[promise]))]),
-  ),
-]
-if (trainings.length > 0) table.push(...trained)
+/** A table of those rows that have promises under `member`. */
+function promiseTable(title, member) {
+  const kept = all.filter((row) => row[member])
+  if (kept.length === 0) return []
+  const promises = Object.keys(kept[0][member])
+  return [
+    '',
+    line([title, 'tried with', ...promises]),
+    line([title, 'tried with', ...promises].map(() => '---')),
+    ...kept.map(({ name, framework, [member]: shown }) =>
+      line([`\`${name}\``, framework, ...promises.map((promise) => cell(shown[promise]))]),
+    ),
+  ]
+}
+// Adapters that record no agents have promises of their own.
+table.push(...promiseTable('training', 'training'), ...promiseTable('HTTP', 'http'))
 
 const details = all.flatMap(({ name, scenes: played = {}, unseen = {}, block = true, bypasses }) => {
   const lacks = [
