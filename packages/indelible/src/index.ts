@@ -11,6 +11,7 @@ export type { Ack, FailureMode, Sink } from './capture/sink.ts'
 export type { EpochClock } from './chain/epoch.ts'
 export { type Config, loadConfig } from './config/config.ts'
 export type { ApprovalRequest, Credential, PendingApproval, Ruling } from './decision/approvals.ts'
+export { type ApprovalsHookOptions, approvalsHook } from './decision/approvals-hook.ts'
 export {
   type ApprovalInput,
   type AttestationInput,

@@ -60,7 +60,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'anchor',
     'capture',
   ],
-  decision: ['record', 'note', 'keys', 'log', 'query'],
+  // An approval is what a run waits for.
+  decision: ['record', 'note', 'keys', 'log', 'query', 'capture'],
   retention: [...PURE, 'keys', 'config', 'store', 'anchor', 'log', 'query', 'decision'],
   lifecycle: ['record', 'log', 'query', 'decision', 'capture'],
   cli: [

@@ -146,9 +146,14 @@ async function askPerson(
   approve: ApproveHook | undefined,
 ): Promise<void> {
   const { call, tool, args } = request
-  run.approvalRequested({ call, tool, args, ...(reason !== undefined && { reason }) })
+  const isRecorded = approve?.recordsItself === true
+  const expired = () => {
+    if (isRecorded) run.calls.denied++
+    else run.approvalExpired({ call, tool })
+  }
+  if (!isRecorded) run.approvalRequested({ call, tool, args, ...(reason !== undefined && { reason }) })
   if (!approve) {
-    run.approvalExpired({ call, tool })
+    expired()
     throw denied('it needs an approval, and there is nobody to ask')
   }
   let decision: Awaited<ReturnType<ApproveHook>>
@@ -159,9 +164,10 @@ async function askPerson(
     throw denied('no approval could be had', { cause })
   }
   if (!decision) {
-    run.approvalExpired({ call, tool })
+    expired()
     throw denied('nobody approved it in time')
   }
-  run.approvalDecided({ call, tool }, decision)
+  if (!isRecorded) run.approvalDecided({ call, tool }, decision)
+  else if (!decision.approved) run.calls.denied++
   if (decision.approved !== true) throw denied('it was rejected')
 }

@@ -42,7 +42,11 @@ export interface ApprovalDecision {
 }
 
 /** Asks a person, waits, and tells what they decided. `null`: nobody answered in time. One that throws has rejected. */
-export type ApproveHook = (request: ApprovalRequest) => Promise<ApprovalDecision | null>
+export interface ApproveHook {
+  (request: ApprovalRequest): Promise<ApprovalDecision | null>
+  /** It records what was asked and decided, as part of the run; otherwise the run does. */
+  readonly recordsItself?: boolean
+}
 
 export function policyDecision(answer: PolicyDecision | Verdict): PolicyDecision {
   const decision = typeof answer === 'string' ? { decision: answer } : answer

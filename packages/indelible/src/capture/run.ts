@@ -145,6 +145,11 @@ export class Run implements AsyncDisposable {
     }
   }
 
+  /** Who acts, for whom, where: what all of its events have in common. */
+  get about(): Pick<RunMembers, 'actor' | 'session' | 'tenant'> {
+    return this.#members
+  }
+
   get hasEnded(): boolean {
     return this.#ended !== null
   }
