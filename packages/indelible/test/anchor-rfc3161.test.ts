@@ -196,6 +196,7 @@ describe('an authority that', () => {
     ['is not valid yet', { from: '20400101000000Z', to: '20410101000000Z' }, 'not valid at the time'],
     ['may sign more than timestamps', { usage: 'critical,timeStamping,codeSigning' }, 'timestamps alone'],
     ['may sign other things', { usage: 'critical,codeSigning' }, 'timestamps alone'],
+    ['has a certificate signed over SHA-1', { certificateDigest: 'sha1' }, 'over SHA-1'],
     ['does not say so critically', { usage: 'timeStamping' }, 'timestamps alone'],
   ])('%s is refused', async ([, options, message]) => {
     const tsa = make(options)

@@ -1,24 +1,14 @@
 /** Witness and tiles against other implementations, in Go: they cosign our log, ours cosigns theirs, and they read our tiles. */
 import { execFileSync, spawn } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openAnchor, openAnchorVerifier } from '../src/anchor/kinds.ts'
-import { concat } from '../src/bytes.ts'
 import { parseVkey } from '../src/note/signed-note.ts'
 import { AnchorTestLog, receiptOf } from '../src/testing/index.ts'
-import { tileHashes } from '../src/tree/source.ts'
-import {
-  formatEntriesPath,
-  formatEntryBundle,
-  formatTilePath,
-  fullTiles,
-  TILE_WIDTH,
-  tileWidth,
-} from '../src/tree/tile.ts'
 import type { AnchorReceipt } from '../src/verify/anchors.ts'
 import { Cleanup, startWitness, use } from './anchor-kit.ts'
 
@@ -125,52 +115,34 @@ describe('other implementations', () => {
     expect(witness.state.logs()).toMatchObject([{ size: 700 }])
   })
 
-  it('find nothing wrong with our tiles, and every byte that is (transparency-dev/tessera fsck)', async ({ skip }) => {
+  it('find nothing wrong with our copies, and every byte that is (transparency-dev/tessera fsck)', async ({ skip }) => {
     skip(missing !== undefined, missing)
-    const log = await AnchorTestLog.make('ours.example/tiles')
-    await log.grow(699)
-    const directory = join(folder, 'tiles')
-    await writeTiles(log, directory)
-    const fsck = () =>
-      execFileSync(binary, ['fsck', directory, log.vkey], { stdio: 'pipe', encoding: 'utf8', timeout: 20_000 })
-    expect(fsck()).toBe('ok\n')
+    const origin = 'ours.example/tiles'
+    const log = await AnchorTestLog.make(origin)
+    const path = join(folder, 'copy')
+    mkdirSync(path)
+    const config = { name: 'c', kind: 'folder', required: true, options: { path, entries: true } }
+    const anchor = await openAnchor(config, use('/nowhere', origin))
+    const sizes = [1, 256, 257, 700]
+    for (const size of sizes) {
+      const { size: now } = await log.checkpoint()
+      await anchor.anchor(log.task(size === now ? await log.checkpoint() : await log.grow(size - now)))
+    }
+    // All that was ever copied is still whole, not the newest alone.
+    const fsck = (size: number) => {
+      const note = `checkpoint/${String(size).padStart(16, '0')}`
+      return execFileSync(binary, ['fsck', path, log.vkey, note], { stdio: 'pipe', encoding: 'utf8', timeout: 20_000 })
+    }
+    for (const size of sizes) expect(fsck(size), `${size} entries`).toBe('ok\n')
     for (const name of ['tile/0/001', 'tile/1/000.p/2', 'tile/entries/002.p/188']) {
-      const { readFileSync } = await import('node:fs')
-      const before = readFileSync(join(directory, name))
+      const before = readFileSync(join(path, name))
       const after = Uint8Array.from(before)
       after[after.length - 1]! ^= 1
-      writeFileSync(join(directory, name), after)
-      expect(fsck, name).toThrow()
-      writeFileSync(join(directory, name), before)
+      chmodSync(join(path, name), 0o644)
+      writeFileSync(join(path, name), after)
+      expect(() => fsck(700), name).toThrow()
+      writeFileSync(join(path, name), before)
     }
-    expect(fsck()).toBe('ok\n')
+    expect(fsck(700)).toBe('ok\n')
   })
 })
-
-/** The log in the layout of C2SP tlog-tiles. */
-async function writeTiles(log: AnchorTestLog, directory: string): Promise<void> {
-  const { note, size } = await log.checkpoint()
-  const put = (path: string, bytes: Uint8Array | string) => {
-    mkdirSync(dirname(join(directory, path)), { recursive: true })
-    writeFileSync(join(directory, path), bytes)
-  }
-  put('checkpoint', note)
-  for (let level = 0; size >= TILE_WIDTH ** level; level++) {
-    const full = fullTiles(level, size)
-    for (let index = 0; index <= full; index++) {
-      const width = index < full ? TILE_WIDTH : tileWidth(level, size)
-      if (width === 0) continue
-      const start = index * TILE_WIDTH
-      put(
-        formatTilePath({ level, index, width }),
-        concat(...(await tileHashes(log.store, level, start, start + width))),
-      )
-    }
-  }
-  for (let start = 0; start < size; start += TILE_WIDTH) {
-    const entries: Uint8Array[] = []
-    const end = Math.min(size, start + TILE_WIDTH)
-    for await (const rows of log.store.entries(start, end)) entries.push(...rows.map(({ entry }) => entry))
-    put(formatEntriesPath(start / TILE_WIDTH, end - start), formatEntryBundle(entries))
-  }
-}

@@ -16,6 +16,8 @@ export interface AuthorityOptions {
   /** Whether the token carries two authorities more, that issued each other and the one that signs. */
   readonly circle?: boolean
   readonly essDigest?: 'sha1' | 'sha256'
+  /** Hash that the certificate of the authority is signed with. */
+  readonly certificateDigest?: 'sha1' | 'sha256'
 }
 
 export class TestAuthority {
@@ -32,7 +34,7 @@ export class TestAuthority {
     const { from = stamp(-1), to = stamp(30) } = options
     const put = (name: string, text: string) => writeFileSync(join(this.folder, name), text)
     put('root.cnf', ROOT)
-    put('ca.cnf', CA.replaceAll('ESS', essDigest))
+    put('ca.cnf', CA.replaceAll('ESS', essDigest).replaceAll('DIGEST', options.certificateDigest ?? 'sha256'))
     put('serial', '01\n')
     put('ca.serial', '1000\n')
     put('index.txt', '')
@@ -154,7 +156,7 @@ default_ca=own
 database=./index.txt
 new_certs_dir=./issued
 serial=./ca.serial
-default_md=sha256
+default_md=DIGEST
 policy=any
 unique_subject=no
 [any]

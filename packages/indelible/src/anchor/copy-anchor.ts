@@ -7,6 +7,7 @@ import { fromUtf8, isEqual, utf8 } from '../bytes.ts'
 import { IndelibleError, isIndelibleError, SplitViewError } from '../errors.ts'
 import { type Checkpoint, parseCheckpoint } from '../note/checkpoint.ts'
 import { parseNote } from '../note/signed-note.ts'
+import { quote } from '../note/text.ts'
 import { proveOlderRoot, rootFromConsistency } from '../tree/proof.ts'
 import { sourceNodeReader } from '../tree/source.ts'
 import { formatTilePath, fullTiles, TILE_WIDTH } from '../tree/tile.ts'
@@ -71,7 +72,7 @@ export class CopyAnchor implements Anchor {
         await this.#create(checkpointName(checkpoint.size, this.#options.clock()), utf8(checkpoint.note), signal)
       }
       const warnings = held.some(({ isHidden }) => isHidden)
-        ? [`somebody tried to delete from the copy in ${where}: its versions are still there`]
+        ? [`somebody tried to delete from the copy in ${quote(where)}: its versions are still there`]
         : []
       return { proof: { copy: where }, warnings }
     } catch (error) {
@@ -100,7 +101,7 @@ export class CopyAnchor implements Anchor {
       if (!found) continue
       last = found.stated.size
       if (last > checkpoint.size) {
-        const message = `copy in ${where} has a checkpoint of ${last} entries, the log ${checkpoint.size}: its end is gone`
+        const message = `copy in ${quote(where)} has a checkpoint of ${last} entries, the log ${checkpoint.size}: its end is gone`
         throw new IndelibleError('ERR_ROLLED_BACK', message)
       }
       await this.#checkContinues(found, checkpoint, tree)
@@ -139,7 +140,7 @@ export class CopyAnchor implements Anchor {
       throw new IndelibleError('ERR_STORE_CORRUPT', 'tiles do not lead to the root: nothing was copied', { cause })
     }
     if (isEqual(implied, stated.root)) return
-    const message = `copy in ${this.#store.where} has a checkpoint of ${stated.size} entries that this log does not continue`
+    const message = `copy in ${quote(this.#store.where)} has a checkpoint of ${stated.size} entries that this log does not continue`
     throw new SplitViewError({ older: note, newer, proof }, message)
   }
 
@@ -200,7 +201,7 @@ export class CopyAnchor implements Anchor {
     const { where } = this.#store
     const [ours, theirs] = [readCopied(wanted), readCopied(found)]
     if (ours && theirs && ours.stated.origin === theirs.stated.origin && ours.stated.size === theirs.stated.size) {
-      const message = `copy in ${where} has another checkpoint of ${ours.stated.size} entries`
+      const message = `copy in ${quote(where)} has another checkpoint of ${ours.stated.size} entries`
       const evidence = { older: theirs.note, newer: ours.note, proof: [] }
       if (!isEqual(ours.stated.root, theirs.stated.root)) return new SplitViewError(evidence, message)
     }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { AwsV4Signer } from 'aws4fetch'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
+import { quote } from '../note/text.ts'
 import { copyFailed, copyRefused, MAX_OBJECT } from './copy-store.ts'
 import { readBytes, reasonOf } from './witness-client.ts'
 
@@ -95,7 +96,7 @@ export class S3Client {
       return { status, headers: response.headers, body: bytes, code }
     } catch (cause) {
       const reason = isIndelibleError(cause) ? cause.message : reasonOf(cause, signal)
-      throw new NoAnswerError('ERR_ANCHOR_FAILED', `copy in ${this.where} ${reason}`, { cause })
+      throw new NoAnswerError('ERR_ANCHOR_FAILED', `copy in ${quote(this.where)} ${reason}`, { cause })
     }
   }
 
@@ -118,7 +119,7 @@ export class S3Client {
     const value = (name: string) => {
       const found = env[name]
       if (found) return found
-      throw new IndelibleError('ERR_CONFIG_INVALID', `copy in ${this.where}: the environment has no ${name}`)
+      throw new IndelibleError('ERR_CONFIG_INVALID', `copy in ${quote(this.where)}: the environment has no ${name}`)
     }
     const sessionToken = env[sessionTokenEnv]
     return {

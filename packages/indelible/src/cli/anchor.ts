@@ -37,6 +37,9 @@ export function addAnchor(program: Command, context: Context): void {
       examples(
         'indelible anchor add w1 --kind witness --option url=https://witness.example vkey=witness.example+…',
         'indelible anchor add witnesses --kind witness --option policy=witnesses.policy --every 15m',
+        'indelible anchor add tsa --kind rfc3161 --option url=https://tsa.example certificates=tsa.pem --every 1d',
+        'indelible anchor add copy --kind folder --option path=/mnt/copies/agent',
+        'indelible anchor add worm --kind s3 --option endpoint=https://s3.example bucket=audit lock=compliance retain=365d',
       ),
     )
     .action((name: string, options: AddOptions) => add(name, options, context))

@@ -59,6 +59,15 @@ const DIGESTS: ReadonlyMap<string, string> = new Map([
   ['2.16.840.1.101.3.4.2.3', 'SHA-512'],
 ])
 
+/** Signatures over SHA-1 and MD5, by OID: for anybody to forge, sooner or later. */
+const WEAK: ReadonlySet<string> = new Set([
+  '1.2.840.113549.1.1.4',
+  '1.2.840.113549.1.1.5',
+  '1.3.14.3.2.29',
+  '1.2.840.10040.4.3',
+  '1.2.840.10045.4.1',
+])
+
 /** Most certificates that a token may carry. */
 const MAX_CERTIFICATES = 16
 
@@ -113,7 +122,8 @@ async function check(token: Uint8Array, data: Uint8Array, trust: TimestampTrust)
   if (!isEqual(messageImprint.hashedMessage.valueBlock.valueHexView, sha256(data))) {
     throw invalid('it is a timestamp of something else')
   }
-  if (!DIGESTS.has(signer.digestAlgorithm.algorithmId)) {
+  const { digestAlgorithm, signatureAlgorithm } = signer
+  if (!DIGESTS.has(digestAlgorithm.algorithmId) || WEAK.has(signatureAlgorithm.algorithmId)) {
     throw invalid('it is not signed with SHA-256, SHA-384 or SHA-512')
   }
   const certificates = (signed.certificates ?? []).filter((one) => one instanceof Certificate)
@@ -269,6 +279,10 @@ function checkAuthority(own: Certificate, chain: readonly Certificate[]): void {
   const purposes = usage?.parsedValue instanceof ExtKeyUsage ? usage.parsedValue.keyPurposes : []
   if (usages.length !== 1 || !usage!.critical || purposes.length !== 1 || purposes[0] !== ID_TIME_STAMPING) {
     throw refused('its certificate is not one for timestamps alone (extendedKeyUsage critical, timeStamping)')
+  }
+  // The last one is trusted as it is.
+  if (chain.slice(0, -1).some(({ signatureAlgorithm }) => WEAK.has(signatureAlgorithm.algorithmId))) {
+    throw refused('its chain has a signature over SHA-1 or MD5')
   }
   for (const [i, certificate] of chain.entries()) {
     const most = constraintsOf(certificate)?.pathLenConstraint

@@ -4,7 +4,8 @@
 //	                           prints its URL and its vkey
 //	anchor feed URL VKEY       makes a log (golang.org/x/mod), prints its vkey, waits for a line, and has the witness
 //	                           cosign it as it grows; answers "ok"
-//	anchor fsck DIR VKEY       checks a log in the layout of tlog-tiles (transparency-dev/tessera); answers "ok"
+//	anchor fsck DIR VKEY NOTE  checks a log in the layout of tlog-tiles (transparency-dev/tessera), as the checkpoint in
+//	                           the file NOTE below DIR has it; answers "ok"
 package main
 
 import (
@@ -37,7 +38,7 @@ import (
 
 func main() {
 	if len(os.Args) < 3 {
-		fail("usage: anchor witness VKEY | feed URL VKEY | fsck DIR VKEY")
+		fail("usage: anchor witness VKEY | feed URL VKEY | fsck DIR VKEY NOTE")
 	}
 	switch os.Args[1] {
 	case "witness":
@@ -45,7 +46,7 @@ func main() {
 	case "feed":
 		feed(os.Args[2], os.Args[3])
 	case "fsck":
-		check(os.Args[2], os.Args[3])
+		check(os.Args[2], os.Args[3], os.Args[4])
 	}
 }
 
@@ -139,11 +140,11 @@ func feed(url, witnessKey string) {
 }
 
 // folder is a log in the layout of tlog-tiles.
-type folder string
+type folder struct{ dir, checkpoint string }
 
-func (f folder) read(path string) ([]byte, error) { return os.ReadFile(filepath.Join(string(f), path)) }
+func (f folder) read(path string) ([]byte, error) { return os.ReadFile(filepath.Join(f.dir, path)) }
 
-func (f folder) ReadCheckpoint(context.Context) ([]byte, error) { return f.read("checkpoint") }
+func (f folder) ReadCheckpoint(context.Context) ([]byte, error) { return f.read(f.checkpoint) }
 
 func (f folder) ReadTile(_ context.Context, l, i uint64, p uint8) ([]byte, error) {
 	return f.read(layout.TilePath(l, i, p))
@@ -153,7 +154,7 @@ func (f folder) ReadEntryBundle(_ context.Context, i uint64, p uint8) ([]byte, e
 	return f.read(layout.EntriesPath(i, p))
 }
 
-func check(dir, vkey string) {
+func check(dir, vkey, checkpoint string) {
 	verifier, err := note.NewVerifier(vkey)
 	must(err)
 	hasher := func(data []byte) ([][]byte, error) {
@@ -168,7 +169,7 @@ func check(dir, vkey string) {
 		return hashes, nil
 	}
 	// N is also how many differences can wait: of a log with more of them than that the check would hang.
-	must(fsck.New(verifier.Name(), verifier, folder(dir), hasher, fsck.Opts{N: 64}).Check(context.Background()))
+	must(fsck.New(verifier.Name(), verifier, folder{dir, checkpoint}, hasher, fsck.Opts{N: 64}).Check(context.Background()))
 	fmt.Println("ok")
 }
 
