@@ -1,10 +1,5 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, it } from 'vitest'
 import { macKey } from '#crypto'
 import { MemoryKeys } from '../src/keys/memory-keys.ts'
@@ -17,8 +12,8 @@ import { QueryEngine } from '../src/query/query.ts'
 import { openPostgresStore, setupPostgres } from '../src/store/postgres.ts'
 import { BatchWriter, numbered } from '../src/testing/batches.ts'
 import { assertHolds, collect } from '../src/testing/store-kit.ts'
-import { findProgram } from './cli/kit.ts'
-import { freePort, sql } from './postgres/server.ts'
+import { Pooler, pgbouncer } from './postgres/pooler.ts'
+import { sql } from './postgres/server.ts'
 import { noServer, sharedServer } from './postgres/shared.ts'
 
 const name = () => `n${randomBytes(5).toString('hex')}`
@@ -191,58 +186,15 @@ describe.skipIf(noServer)(`roles in Postgres${noServer ? `: ${noServer}` : ''}`,
   })
 })
 
-const pgbouncer = findProgram('/usr/sbin/pgbouncer', '/usr/bin/pgbouncer')
 const noPooler = noServer ?? (pgbouncer ? null : 'pgbouncer is not installed')
 
 describe.skipIf(noPooler)(`through pgbouncer in transaction mode${noPooler ? `: ${noPooler}` : ''}`, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'indelible-pgb-'))
-  let pooler: ReturnType<typeof spawn> | null = null
-  afterAll(async () => {
-    if (pooler) {
-      const ended = once(pooler, 'exit')
-      pooler.kill('SIGTERM')
-      await ended
-    }
-    rmSync(folder, { recursive: true, force: true })
-  })
-
-  async function start(): Promise<string> {
-    const server = new URL(await sharedServer())
-    const port = await freePort()
-    const config = join(folder, 'pgbouncer.ini')
-    writeFileSync(join(folder, 'users.txt'), `"${server.username}" ""\n`)
-    writeFileSync(
-      config,
-      `[databases]\n* = host=${server.hostname} port=${server.port || 5432}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = ${port}
-auth_type = any\nauth_file = ${folder}/users.txt\npool_mode = transaction\ndefault_pool_size = 3\nunix_socket_dir =\n
-* `.replace(/\n\* $/, ''),
-    )
-    const passwd = readFileSync('/etc/passwd', 'utf8')
-    const [, , uid, gid] = (/^(?:postgres|nobody):.*$/m.exec(passwd)?.[0] ?? '').split(':').map(Number)
-    const user = process.getuid?.() === 0 ? { uid: uid!, gid: gid! } : {}
-    if (process.getuid?.() === 0)
-      for (const path of [folder, config, join(folder, 'users.txt')]) chownSync(path, uid!, gid!)
-    // It gives a name to no database by itself.
-    const text = readFileSync(config, 'utf8').replace(
-      /^\* = (.*)$/m,
-      `postgres = $1 dbname=${server.pathname.slice(1)} user=${server.username}`,
-    )
-    writeFileSync(config, text)
-    pooler = spawn(pgbouncer!, [config], { ...user, stdio: 'ignore' })
-    const url = `postgres://${server.username}@127.0.0.1:${port}/postgres`
-    for (let attempt = 0; attempt < 100; attempt++) {
-      try {
-        await sql(url, 'SELECT 1')
-        return url
-      } catch {
-        await sleep(50)
-      }
-    }
-    throw new Error('pgbouncer does not answer')
-  }
+  let pooler: Pooler | null = null
+  afterAll(() => pooler?.stop())
 
   it('appends, reads and queries from several handles at once, on fewer connections than handles', async () => {
-    const url = await start()
+    pooler = await Pooler.start(await sharedServer())
+    const { url } = pooler
     const origin = `example.com/${name()}`
     const stores = await Promise.all(Array.from({ length: 6 }, () => openPostgresStore(url, { origin, create: true })))
     const race = stores.flatMap((store, i) => {

@@ -22,6 +22,11 @@ export const serverSection = z
     rate_limit: z.number().int().nonnegative().default(0),
     /** Requests that may wait for the log at a time, over all keys; more are told to come back. */
     max_waiting: z.number().int().min(1).default(4096),
+    /** Seconds that a client may take for the header of a request, and for all of it. Whoever is slower gets 408. */
+    header_timeout_seconds: z.number().positive().max(3600).default(10),
+    request_timeout_seconds: z.number().positive().max(86_400).default(120),
+    /** Seconds between being not ready and taking no more connections, for what balances the load to notice. */
+    drain_seconds: z.number().nonnegative().max(3600).default(0),
     /** Logs that are kept open at a time. */
     max_open_logs: z.number().int().min(1).default(256),
     /** OTLP spans and log records that are none of an agent's: left out, or recorded as `x.otel.span` and `x.otel.log`. */

@@ -55,7 +55,11 @@ export function createApp({ service, auth, onSignInFailure, probe }: AppParts): 
     const { path } = c.req
     const isOpen = OPEN.has(path) || (service.config.public_tiles && path.startsWith('/v1/logs/'))
     if (isOpen) return next()
-    if (service.isDraining()) throw new HttpProblem(503, 'ERR_CLOSED', 'the server is shutting down', 1)
+    if (service.isDraining()) {
+      // What still comes over open connections is answered, and told to come elsewhere. A stream would never end.
+      if (path === '/v1/stream') throw new HttpProblem(503, 'ERR_CLOSED', 'the server is shutting down', 1)
+      c.header('connection', 'close')
+    }
     try {
       c.set('principal', await auth.authenticate(c.req.header('authorization')))
     } catch (error) {

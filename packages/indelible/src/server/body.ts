@@ -15,7 +15,14 @@ export async function readBody(request: Request, most: number): Promise<Uint8Arr
   if (declared > most) throw tooLarge(most)
   if (!request.body) return new Uint8Array(0)
   const coding = (request.headers.get('content-encoding') ?? 'identity').toLowerCase()
-  if (coding === 'identity') return collect(request.body as unknown as AsyncIterable<Uint8Array>, most)
+  if (coding === 'identity') {
+    try {
+      return await collect(request.body as unknown as AsyncIterable<Uint8Array>, most)
+    } catch (error) {
+      if (error instanceof HttpProblem) throw error
+      throw new HttpProblem(400, 'ERR_BODY_CUT_OFF', 'the body was cut off')
+    }
+  }
   const unpack = coding === 'gzip' ? createGunzip() : coding === 'zstd' ? createZstdDecompress() : null
   if (!unpack)
     throw new HttpProblem(415, 'ERR_ENCODING_UNSUPPORTED', 'content-encoding: expected gzip, zstd or identity')

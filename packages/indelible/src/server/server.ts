@@ -1,15 +1,14 @@
 /** A running server: state, logs, what watches over them, and what listens. */
-import { existsSync, readFileSync } from 'node:fs'
-import { createServer as createTlsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import { isAbsolute, join, resolve } from 'node:path'
-import { type ServerType, serve } from '@hono/node-server'
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { loadConfig } from '../config/config.ts'
-import type { ServerConfig } from '../config/server-section.ts'
 import { isIndelibleError } from '../errors.ts'
+import { withFileLock } from '../keys/files.ts'
 import { createLog } from '../log/home.ts'
 import { createApp } from './app.ts'
 import { KeyAndTokenAuth } from './auth.ts'
+import { listen, readTls } from './listen.ts'
 import { createMetrics } from './metrics.ts'
 import type { Logger, Service } from './service.ts'
 import { ServerState } from './state.ts'
@@ -22,6 +21,9 @@ export interface StartOptions {
   readonly home: string
   readonly host?: string
   readonly port?: number
+  /** PEM files, instead of the configuration's. */
+  readonly tlsCert?: string
+  readonly tlsKey?: string
   readonly logger: Logger
   /** Told once, at the first start: the bootstrap key, and the verification keys of logs that are made. */
   readonly onSecret: (what: 'api_key' | 'mac_key', secret: string, of: string) => void
@@ -39,17 +41,24 @@ export interface RunningServer {
 /** How often failed sign-ins are stated, ms. */
 const SIGN_IN_WINDOW_MS = 60_000
 
+/** How long a start waits for another replica's. Making logs in a database takes its time. */
+const STARTING = { timeoutMs: 60_000 }
+
+/** How long the store may take until the server says that it is not ready, ms. */
+const PROBE_MS = 2000
+
 /** @throws IndelibleError `ERR_CONFIG_INVALID` for a certificate that is not there, and what opening logs throws */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
   const home = resolve(options.home)
   const { clock = Date.now, logger, onSecret } = options
-  const isNew = !existsSync(join(home, 'config.json'))
-  if (isNew) {
-    const { macVerificationKey, origin } = await createLog({ home })
-    onSecret('mac_key', macVerificationKey, origin)
-  }
-  const config = loadConfig(home).server
-  const state = new ServerState(home, clock)
+  if (!existsSync(join(home, 'config.json'))) await makeHome(home, onSecret)
+  const loaded = loadConfig(home).server
+  const { tlsCert: tls_cert, tlsKey: tls_key } = options
+  const config = { ...loaded, ...(tls_cert !== undefined && { tls_cert }), ...(tls_key !== undefined && { tls_key }) }
+  const tls = readTls(home, config)
+  // Of several replicas that start at once, one makes what is missing.
+  const starting = join(home, 'keys', 'server-start.lock')
+  const state = await withFileLock(starting, () => new ServerState(home, clock), STARTING)
   const tenants = new Tenants(home, state, {
     maxOpen: config.max_open_logs,
     store: config.store,
@@ -60,11 +69,16 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const stopping: (() => Promise<void> | void)[] = []
   const onStop = (work: () => Promise<void> | void) => void stopping.push(work)
   const service: Service = { home, config, state, tenants, metrics, logger, clock, isDraining: () => draining, onStop }
-  await tenants.create(DEFAULT_TENANT)
-  if (state.keys(null).length === 0) {
-    const { key } = state.createKey({ role: 'operator', tenant: null, label: 'bootstrap', disclose: true })
-    onSecret('api_key', key, 'operator')
-  }
+  await withFileLock(
+    starting,
+    async () => {
+      await tenants.create(DEFAULT_TENANT)
+      if (state.keys(null).length > 0) return
+      const { key } = state.createKey({ role: 'operator', tenant: null, label: 'bootstrap', disclose: true })
+      onSecret('api_key', key, 'operator')
+    },
+    STARTING,
+  )
   let failures = 0
   const watch = setInterval(() => {
     const count = failures
@@ -79,21 +93,20 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       failures++
       metrics.count('sign_in_failures', {})
     },
-    probe: async () => void (await tenants.use(DEFAULT_TENANT, ({ log }) => log.store.head())),
+    probe: () => inTime(tenants.use(DEFAULT_TENANT, ({ log }) => log.store.head())),
   })
-  const { server, url } = await listen(app.fetch, home, config, options)
+  const { url, close } = await listen(app.fetch, config, tls, options)
   return {
     url,
     service,
     async stop() {
       draining = true
+      // What balances the load needs time to see that this one is not ready any more.
+      if (config.drain_seconds > 0) await sleep(config.drain_seconds * 1000)
       clearInterval(watch)
       // Streams have no end of their own, and a server with one open would never close.
       await Promise.allSettled(stopping.map(async (work) => work()))
-      const closed = new Promise<void>((done) => server.close(() => done()))
-      if ('closeIdleConnections' in server) server.closeIdleConnections()
-      await Promise.race([closed, new Promise((done) => setTimeout(done, 10_000).unref())])
-      if ('closeAllConnections' in server) server.closeAllConnections()
+      await close()
       if (failures > 0) await stateFailures(tenants, failures, logger)
       await tenants.close()
       state.close()
@@ -101,28 +114,28 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   }
 }
 
-async function listen(
-  fetch: (request: Request) => Response | Promise<Response>,
-  home: string,
-  config: ServerConfig,
-  { host = config.host, port = config.port }: Pick<StartOptions, 'host' | 'port'>,
-): Promise<{ server: ServerType; url: string }> {
-  const { tls_cert: cert, tls_key: key } = config
-  const file = (path: string) => readFileSync(isAbsolute(path) ? path : join(home, path))
-  const tls =
-    cert === undefined || key === undefined
-      ? {}
-      : { createServer: createTlsServer, serverOptions: { cert: file(cert), key: file(key) } }
-  return new Promise((done, fail) => {
-    const server = serve(
-      { fetch, hostname: host, port, ...tls } as Parameters<typeof serve>[0],
-      (address: AddressInfo) => {
-        const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
-        done({ server, url: `${cert === undefined ? 'http' : 'https'}://${name}:${address.port}` })
-      },
-    )
-    server.on('error', fail)
-  })
+async function makeHome(home: string, onSecret: StartOptions['onSecret']): Promise<void> {
+  try {
+    const { macVerificationKey, origin } = await createLog({ home })
+    onSecret('mac_key', macVerificationKey, origin)
+  } catch (error) {
+    // Another replica was faster.
+    if (!isIndelibleError(error, 'ERR_HOME_EXISTS') || !existsSync(join(home, 'config.json'))) throw error
+  }
+}
+
+/** @throws Error if `work` takes too long: a store that is away is waited for, a question whether it is there is not */
+async function inTime(work: Promise<unknown>): Promise<void> {
+  const late = new AbortController()
+  try {
+    const tooLate = sleep(PROBE_MS, null, { signal: late.signal }).then(() => {
+      throw new Error('the store takes too long')
+    })
+    tooLate.catch(() => {})
+    await Promise.race([work, tooLate])
+  } finally {
+    late.abort()
+  }
 }
 
 /** One entry for all of a minute: whoever tries keys must not be able to fill the log. */

@@ -50,7 +50,7 @@ function embeddedBinaries(): string | null {
 }
 
 /** A user that may run a server, as root may not. */
-function serverUser(): { uid: number; gid: number } | null {
+export function serverUser(): { uid: number; gid: number } | null {
   if (!isRoot) return null
   for (const name of ['postgres', 'nobody']) {
     const line = readFileSync('/etc/passwd', 'utf8')
