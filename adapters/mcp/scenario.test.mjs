@@ -130,32 +130,40 @@ for (const [name, kit] of Object.entries({ v1: V1, v2: V2 })) {
   })
 }
 
-describe('a v2 server over HTTP', () => {
-  it('is recorded, and held back in mode block', async () => {
-    const stage = await TestStage.open('block')
-    let ran = 0
-    const handler = createMcpHandler(() => {
-      const made = new V2.McpServer({ name: 'travel', version: '1' })
-      made.registerTool('look', { description: 'd' }, () => {
-        ran++
-        return { content: [{ type: 'text', text: 'x' }] }
+for (const [revision, mode] of [
+  ['2025-11-25', 'legacy'],
+  ['2026-07-28', { pin: '2026-07-28' }],
+]) {
+  describe(`a v2 server over HTTP, revision ${revision}`, () => {
+    it('is recorded, and held back in mode block', async () => {
+      const stage = await TestStage.open('block')
+      let ran = 0
+      const handler = createMcpHandler(() => {
+        const made = new V2.McpServer({ name: 'travel', version: '1' })
+        made.registerTool('look', { description: 'd' }, () => {
+          ran++
+          return { content: [{ type: 'text', text: 'x' }] }
+        })
+        return recordMcpServer(made, { recorder: stage.recorder, run: { user: 'u-1' } })
       })
-      return recordMcpServer(made, { recorder: stage.recorder, agent: 'desk' })
+      const fetch = async (url, init) => handler.fetch(new Request(url, init))
+      const client = new V2.Client({ name: 'desk', version: '2' }, { versionNegotiation: { mode } })
+      await client.connect(new StreamableHTTPClientTransport(new URL('http://localhost/mcp'), { fetch }))
+      assert.equal(client.getNegotiatedProtocolVersion(), revision)
+      await client.callTool({ name: 'look' })
+      stage.fail(() => true)
+      await assert.rejects(client.callTool({ name: 'look' }), /could not be recorded/)
+      assert.equal(ran, 1)
+      stage.recover()
+      await client.close()
+      const records = (await stage.records()).map(({ record }) => record)
+      assert.equal(records.filter(({ type }) => type === 'tool.end').length, 1)
+      const met = records.find(({ type }) => /^x\.mcp\.(initialize|server_discover)$/.test(type))
+      assert.deepEqual([met.attributes.protocol, met.attributes.server], [revision, 'travel'])
+      await stage.close()
     })
-    const fetch = async (url, init) => handler.fetch(new Request(url, init))
-    const client = new V2.Client({ name: 'desk', version: '2' })
-    await client.connect(new StreamableHTTPClientTransport(new URL('http://localhost/mcp'), { fetch }))
-    await client.callTool({ name: 'look' })
-    stage.fail(() => true)
-    await assert.rejects(client.callTool({ name: 'look' }), /could not be recorded/)
-    assert.equal(ran, 1)
-    stage.recover()
-    await client.close()
-    const lines = await linesOf(stage)
-    assert.equal(lines.filter((line) => line === 'tool.end look success').length, 1)
-    await stage.close()
   })
-})
+}
 
 describe('what is no transport and no server', () => {
   it('is refused', async () => {

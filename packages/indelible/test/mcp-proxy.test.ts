@@ -268,6 +268,16 @@ describe.concurrent('a proxy before an MCP server', () => {
     expect(strict.seen).toEqual([JSON.stringify(request(1, 'echo', { text: 'last' }))])
   })
 
+  it('rejects what no run can begin with, and leaves no server behind', async () => {
+    for (const options of [{ agent: '' }, { run: { user: 'u'.repeat(300) } }]) {
+      await expect(ProxyClient.start(options)).rejects.toMatchObject({ code: 'ERR_EVENT_INVALID' })
+    }
+    const client = await ProxyClient.start({ run: { tenant: 't'.repeat(300) } })
+    client.call(1, 'echo')
+    await expect(client.proxy.ended).rejects.toMatchObject({ code: 'ERR_EVENT_INVALID' })
+    await client.stage.close()
+  })
+
   it('rejects if there is no such server', async () => {
     const client = await ProxyClient.start({ command: '/no/such/server' })
     await expect(client.proxy.ended).rejects.toMatchObject({ code: 'ENOENT' })

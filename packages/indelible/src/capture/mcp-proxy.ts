@@ -47,13 +47,20 @@ const MAX_HELD = 256
 /** What a server has to end by itself after its client has gone, ms; and once more after SIGTERM. */
 const GRACE_MS = 5000
 
-/** Starts a server and stands between it and its client. Its standard error is this process's. */
+/**
+ * Starts a server and stands between it and its client. Its standard error is this process's.
+ * @throws IndelibleError `ERR_EVENT_INVALID` for an agent or a user that no event can hold
+ */
 export function runMcpProxy(options: McpProxyOptions): McpProxy {
-  const { command, args = [], env = process.env } = options
+  const { command, args = [], env = process.env, run } = options
+  const session = new McpSession({
+    ...options,
+    run: { attributes: { command: basename(command) }, input: { command, args }, ...run },
+  })
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env })
   const stop = new AbortController()
   return {
-    ended: relay(child, options, stop.signal),
+    ended: relay(child, session, options, stop.signal),
     kill(signal) {
       stop.abort()
       child.kill(signal)
@@ -62,17 +69,17 @@ export function runMcpProxy(options: McpProxyOptions): McpProxy {
 }
 
 /** @param stop aborted once the server is to end */
-async function relay(child: ChildProcess, options: McpProxyOptions, stop: AbortSignal): Promise<McpProxyEnd> {
-  const { command, args = [], input = process.stdin, output = process.stdout, run, ...rest } = options
-  const { maxLineBytes = DEFAULT_MAX_LINE } = options
+async function relay(
+  child: ChildProcess,
+  session: McpSession,
+  options: McpProxyOptions,
+  stop: AbortSignal,
+): Promise<McpProxyEnd> {
+  const { input = process.stdin, output = process.stdout, maxLineBytes = DEFAULT_MAX_LINE } = options
   const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>
   closed.catch(() => {})
   await once(child, 'spawn')
   child.on('error', () => {})
-  const session = new McpSession({
-    ...rest,
-    run: { attributes: { command: basename(command) }, input: { command, args }, ...run },
-  })
   const toServer = new LineWriter(child.stdin!, () => {})
   const toClient = new LineWriter(output, () => {
     toServer.end()
@@ -83,9 +90,11 @@ async function relay(child: ChildProcess, options: McpProxyOptions, stop: AbortS
     toServer.end()
   })
   const answering = pump(new Relay('server', session, toClient, toServer, maxLineBytes), child.stdout!)
+  const relayed = Promise.all([reading, answering])
+  relayed.catch(() => child.kill())
   const [code, signal] = await closed
   input.destroy()
-  await Promise.all([reading, answering])
+  await relayed
   const isFailure = code !== 0 && !toClient.isGone && !stop.aborted
   const error = isFailure ? new ServerEnded(signal ?? `code ${code}`) : undefined
   await session.close(error, { ...(code !== null && { exit_code: code }), ...(signal !== null && { signal }) })
@@ -109,12 +118,20 @@ function stopLater(child: ChildProcess): void {
   if (child.exitCode !== null || child.signalCode !== null) timers.forEach(clearTimeout)
 }
 
+/** @throws what relaying throws: a pipe that breaks has only ended, and what it carried is known */
 async function pump(relay: Relay, source: Readable): Promise<void> {
+  let failure: { readonly error: unknown } | undefined
   try {
-    for await (const chunk of source) await relay.push(chunk as Buffer)
-  } catch {
-    // A pipe that breaks has ended: what it carried is known.
-  }
+    for await (const chunk of source) {
+      try {
+        await relay.push(chunk as Buffer)
+      } catch (error) {
+        failure = { error }
+        break
+      }
+    }
+  } catch {}
+  if (failure) throw failure.error
   relay.end()
 }
 

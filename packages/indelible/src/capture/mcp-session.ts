@@ -4,7 +4,8 @@
  * method that is not known to be harmless) are recorded when they come and when they are answered; in mode `block`, they go
  * on only once their entry is durable. Tools are subject to the policy and the approval of the run.
  */
-import { isIndelibleError } from '../errors.ts'
+import { IndelibleError, isIndelibleError } from '../errors.ts'
+import { MAX_STRING } from '../record/schema.ts'
 import { currentRun } from './context.ts'
 import { blocked } from './delivery-errors.ts'
 import { errorFacts, fitText } from './fit.ts'
@@ -51,6 +52,8 @@ export interface McpOptions {
 
 /** Keys of `_meta`, from revision 2026-07-28 of the protocol. */
 const CLIENT_INFO = 'io.modelcontextprotocol/clientInfo'
+const SERVER_INFO = 'io.modelcontextprotocol/serverInfo'
+const PROTOCOL = 'io.modelcontextprotocol/protocolVersion'
 const TRACEPARENT = 'traceparent'
 
 /** Requests in which the ends say who they are. */
@@ -66,7 +69,18 @@ export class McpSession {
   #number = 0
   #ended: Promise<void> | null = null
 
+  /** @throws IndelibleError `ERR_EVENT_INVALID` for an agent or a user that no event can hold: the run begins too late to say so */
   constructor(options: McpOptions) {
+    const { agent, run } = options
+    const names = {
+      agent: typeof agent === 'object' ? agent.id : agent,
+      user: run?.user,
+      on_behalf_of: run?.on_behalf_of,
+    }
+    for (const [what, name] of Object.entries(names)) {
+      if (name === undefined || fitText(name) === name) continue
+      throw new IndelibleError('ERR_EVENT_INVALID', `${what}: expected a text of up to ${MAX_STRING} characters`)
+    }
     this.#options = options
     this.#server = options.server
   }
@@ -363,9 +377,10 @@ export class McpSession {
   /** Who the two ends say they are. */
   #met(asked: McpMessage, answer: McpMessage | null): Record<string, unknown> {
     const result = isObject(answer?.result) ? answer.result : {}
-    const client = infoOf(isObject(asked.params) ? asked.params.clientInfo : undefined)
-    const server = infoOf(result.serverInfo)
-    const protocol = fitText(result.protocolVersion)
+    const [said, meta] = [metaOf(asked), isObject(result._meta) ? result._meta : {}]
+    const client = infoOf(isObject(asked.params) ? asked.params.clientInfo : undefined) ?? infoOf(said[CLIENT_INFO])
+    const server = infoOf(result.serverInfo) ?? infoOf(meta[SERVER_INFO])
+    const protocol = fitText(result.protocolVersion) ?? fitText(said[PROTOCOL])
     this.#server ??= server?.name
     return {
       ...(protocol !== undefined && { protocol }),
