@@ -7,11 +7,11 @@ const MAX_BLOCKS = 1000
 const MAX_TEXT = 1024 * 1024
 
 /** Of a kind of delta: where its text stands, and to which member of the block it belongs. */
-const DELTAS: Readonly<Record<string, readonly [from: string, to: string]>> = {
-  text_delta: ['text', 'text'],
-  input_json_delta: ['partial_json', 'input'],
-  thinking_delta: ['thinking', 'thinking'],
-}
+const DELTAS = new Map<unknown, readonly [from: string, to: string]>([
+  ['text_delta', ['text', 'text']],
+  ['input_json_delta', ['partial_json', 'input']],
+  ['thinking_delta', ['thinking', 'thinking']],
+])
 
 export class MessageParts {
   readonly #blocks = new Map<number, Record<string, unknown>>()
@@ -58,7 +58,7 @@ export class MessageParts {
 
   #grow(index: number, delta: Fields): void {
     const block = this.#blocks.get(index)
-    const [from, to] = DELTAS[String(delta.type)] ?? []
+    const [from, to] = DELTAS.get(delta.type) ?? []
     const text = from === undefined ? undefined : delta[from]
     if (!block || to === undefined || typeof text !== 'string') return
     if (this.#length + text.length > MAX_TEXT) {

@@ -6,6 +6,7 @@
  * and what it throws stops the request. Nothing is imported from the package.
  */
 import { MessageParts } from './anthropic-message.ts'
+import { fields, text } from './fields.ts'
 import { type ClientOptions, type ModelAnswer, ModelCall } from './model-call.ts'
 import { ServerSentEvents } from './server-sent.ts'
 import { tapStream } from './stream.ts'
@@ -86,7 +87,7 @@ async function recordRequest(
   }
   if (!response.ok) call.failed(await refusalOf(response, context))
   else if (asked.stream === true) return recordStream(response, call)
-  else await call.answered(answerOf(await context.parse(response)))
+  else await call.answered(await answerOf(response, context))
   return response
 }
 
@@ -102,13 +103,16 @@ function attemptOf(headers: unknown): number {
   return Number.isSafeInteger(count) ? count : 0
 }
 
-function answerOf(answer: unknown): ModelAnswer {
-  const { content, completion, stop_reason, model, usage } = (answer ?? {}) as Body
-  return {
-    output: { content: content ?? completion ?? answer, stop_reason },
-    usage,
-    ...(typeof model === 'string' && { model }),
+async function answerOf(response: Response, context: MiddlewareContext): Promise<ModelAnswer> {
+  let answer: unknown
+  try {
+    answer = await context.parse(response)
+  } catch {
+    // The client will say what it makes of it.
+    return { attributes: { unreadable: true } }
   }
+  const { content, completion, stop_reason, model, usage } = fields(answer)
+  return { output: { content: content ?? completion ?? answer, stop_reason }, usage, model: text(model) }
 }
 
 /** What the provider refused a request with, as an error that can be recorded. */
