@@ -69,7 +69,7 @@ export function addRetention(program: Command, context: Context): void {
 function withRunFlags(command: Command): Command {
   return command
     .requiredOption('--by <name>', 'who authorises it: stands in the log')
-    .option('--below <index>', 'purge less than the rules allow: a multiple of 256', parsePositive)
+    .option('--below <index>', 'purge less than the rules allow: a multiple of 256', parseEdge)
     .option('--clock-is-right', 'go on although the clock jumped forward lately')
 }
 
@@ -162,6 +162,13 @@ function runText({ plan, purged, purged_again: again, parts_erased: parts, pendi
   if (lines.length === 0) lines.push(planText(plan))
   if (pending.length > 0) lines.push(`may still be in: ${pending.join('; ')}. Run it again later\n`)
   return lines.join('')
+}
+
+/** Of what may be purged below. */
+function parseEdge(text: string): number {
+  const index = parsePositive(text)
+  if (index % 256 !== 0) throw new InvalidArgumentError('expected a multiple of 256')
+  return index
 }
 
 function addTo(file: string, files: string[] = []): string[] {

@@ -110,7 +110,7 @@ export class FileKeys implements LogKeys {
       if (!options.adopt) {
         throw new IndelibleError(
           'ERR_HOME_COPIED',
-          `${directory} was copied, restored or moved to another host. If nothing else writes this log, repeat with --adopt`,
+          `${directory} was copied, restored or moved to another host. If nothing else writes this log, adopt it with indelible record --adopt`,
         )
       }
       this.#adopted = place

@@ -73,11 +73,17 @@ export class HoldRegister {
         key === 'since' || key === 'until'
           ? timeOf(key, value)
           : key === 'subject'
-            ? toBase64Url(this.#log.subjectMac(value))
+            ? value.trim() && toBase64Url(this.#log.subjectMac(value))
             : value
     }
     if (Object.keys(stated).length === 0) {
       throw new IndelibleError('ERR_HOLD_INVALID', 'a hold covers something: name a tenant, run, person, type or time')
+    }
+    const blank = Object.entries(stated).find(([, value]) => value.trim() === '')
+    if (blank) throw new IndelibleError('ERR_HOLD_INVALID', `${blank[0]}: missing or blank, so it covers nothing`)
+    const { since, until } = stated
+    if (since !== undefined && until !== undefined && until <= since) {
+      throw new IndelibleError('ERR_HOLD_INVALID', 'until is not after since: it covers nothing')
     }
     if (by.trim() === '') throw new IndelibleError('ERR_HOLD_INVALID', 'a hold is placed by somebody: missing or blank')
     const hold = `hold-${randomBytes(6).toString('hex')}`

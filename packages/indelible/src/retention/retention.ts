@@ -1,5 +1,5 @@
 /** Retention of the log of a home: plan it, run it, hold what must stay. */
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { anchorsDirectory } from '../anchor/receipts.ts'
 import { utf8 } from '../bytes.ts'
@@ -7,7 +7,7 @@ import { type Config, loadConfig } from '../config/config.ts'
 import type { RetentionConfig } from '../config/retention-section.ts'
 import { IdentityRegister } from '../decision/register.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
-import { withFileLock } from '../keys/files.ts'
+import { withFileLock, writeFileAtomic } from '../keys/files.ts'
 import { Pins } from '../keys/pins.ts'
 import { resolveHome } from '../log/home.ts'
 import type { Log } from '../log/log.ts'
@@ -155,10 +155,10 @@ export class Retention {
         const text = this.#textOf(survey, plan.basis, options.by)
         const approvals = await this.#approvals(text, options)
         const work = { basis: plan.basis, by: options.by, vouched, approvals }
-        purged.push(await purge(this.#log, survey, this.holds, (step) => this.#exclusively(step), work))
+        purged.push(await purge(this.#log, survey, this.holds, (step) => this.#deleting(step), work))
       }
       const erased = await this.#eraseParts(plan, options.by)
-      const pending = purged.length + again + erased > 0 ? await this.#clean() : []
+      const pending = existsSync(this.#mark) || erased > 0 ? await this.#clean() : []
       return { plan, purged, purged_again: again, parts_erased: erased, pending }
     })
   }
@@ -210,7 +210,7 @@ export class Retention {
     for (const { record } of hits) last = record.audit?.below
     if (typeof last !== 'number') return null
     try {
-      return await resumePurge(this.#log, last, this.holds, (step) => this.#exclusively(step))
+      return await resumePurge(this.#log, last, this.holds, (step) => this.#deleting(step))
     } catch (error) {
       // Held since: that purge is off, and the plan says so.
       if (isIndelibleError(error, 'ERR_HELD')) return null
@@ -225,7 +225,7 @@ export class Retention {
     let count = 0
     for await (const rows of store.entries(0, minIndex)) count += rows.length
     if (count === 0) return 0
-    await this.#exclusively(() => store.purge(minIndex))
+    await this.#deleting(() => store.purge(minIndex))
     await this.#log.notice('purged_again', { entries: count, below: minIndex })
     return count
   }
@@ -267,7 +267,22 @@ export class Retention {
 
   async #clean(): Promise<readonly string[]> {
     await this.#query.rebuild()
-    return this.#log.store.scrub()
+    const pending = await this.#log.store.scrub()
+    if (pending.length === 0) rmSync(this.#mark, { force: true })
+    return pending
+  }
+
+  /** Stands there from a deletion on until the store is clean of what was deleted, whatever happens in between. */
+  get #mark(): string {
+    return join(this.#home, 'retention', 'unclean')
+  }
+
+  #deleting<T>(work: () => Promise<T>): Promise<T> {
+    return this.#exclusively(() => {
+      mkdirSync(join(this.#home, 'retention'), { recursive: true, mode: 0o700 })
+      writeFileAtomic(this.#mark, '')
+      return work()
+    })
   }
 
   #exclusively<T>(work: () => Promise<T>): Promise<T> {

@@ -36,10 +36,18 @@ export interface CarriedStatement {
   readonly record: ReadRecord
 }
 
+/** An intent, and where it stands or stood. */
+export interface StatedPurge {
+  readonly index: number
+  readonly intent: PurgeIntent
+}
+
 /** What the last purge says, of its own range and of those before it. */
 export interface PurgedPrefix {
   readonly intent: PurgeIntent
   readonly intentIndex: number
+  /** This purge and those before it, the last first. */
+  readonly purges: readonly StatedPurge[]
   /** In the order of the log. */
   readonly carried: readonly CarriedStatement[]
   /** Epoch of each purged entry, as runs from entry 0 on; `null` if an earlier purge's is not to be had. */
@@ -61,16 +69,19 @@ export async function readPurge(
   const last = await findIntent(evidence, tree, minIndex)
   if (!last) return null
   const carried = new Map<number, CarriedStatement>()
-  const intents = new Map<number, PurgeIntent>([[minIndex, last.intent]])
+  const intents = new Map<number, StatedPurge>([[minIndex, last]])
+  const purges: StatedPurge[] = []
   const epochs: (readonly [number, number])[] = []
   let isWhole = true
   for (let below = minIndex, i = 0; below > 0 && isWhole; i++) {
-    const intent = intents.get(below) ?? (await findIntent(evidence, tree, below))?.intent
+    const stated = intents.get(below) ?? (await findIntent(evidence, tree, below))
+    const intent = stated?.intent
+    if (stated) purges.push(stated)
     // Copies stand where the purge that made them put them, until a later purge copies them again.
     for (const statement of intent ? await readCopies(evidence, tree, intent) : []) {
       carried.set(statement.index, statement)
       const earlier = statement.record.type === 'audit.purge.intent' ? readPurgeIntent(statement.record.audit) : null
-      if (earlier) intents.set(earlier.below, earlier)
+      if (earlier) intents.set(earlier.below, { index: statement.index, intent: earlier })
     }
     const runs = intent && i < MAX_PURGES ? decodeEpochs(intent.epochs, intent.below - intent.from) : null
     if (runs) epochs.unshift(...runs)
@@ -78,36 +89,38 @@ export async function readPurge(
     below = intent?.from ?? 0
   }
   const statements = [...carried.values()].sort((a, b) => a.index - b.index)
-  return { intent: last.intent, intentIndex: last.index, carried: statements, epochs: isWhole ? epochs : null }
+  return { intent: last.intent, intentIndex: last.index, purges, carried: statements, epochs: isWhole ? epochs : null }
 }
 
 /**
- * Signatures that the verifier's policy demands.
+ * Signatures that the verifier's policy demands, of every purge: the last one must not cover up for those before it.
  * @param approvers people whom the policy names, and how many of them must have signed
  */
 export function checkPurgeApprovals(
   origin: string,
-  { intent, intentIndex: index }: PurgedPrefix,
+  { purges }: PurgedPrefix,
   approvers: { readonly keys: readonly VerifierKey[]; readonly quorum: number },
   findings: FindingList,
 ): void {
-  const text = formatPurgeApproval(origin, intent)
-  const signed = approvers.keys.filter((key) =>
-    (intent.approvals ?? []).some((line) => {
-      try {
-        return openNote(`${text}\n${line}`, [key]).verified.length > 0
-      } catch (error) {
-        if (!isIndelibleError(error)) throw error
-        return false
-      }
-    }),
-  )
-  if (signed.length >= approvers.quorum) return
-  findings.add('purge_unapproved', `purge of entry ${index} is signed by ${signed.length} approvers of the policy`, {
-    index,
-    expected: String(approvers.quorum),
-    found: String(signed.length),
-  })
+  for (const { index, intent } of purges) {
+    const text = formatPurgeApproval(origin, intent)
+    const signed = approvers.keys.filter((key) => (intent.approvals ?? []).some((line) => isSigned(text, line, key)))
+    if (signed.length >= approvers.quorum) continue
+    findings.add('purge_unapproved', `purge of entry ${index} is signed by ${signed.length} approvers of the policy`, {
+      index,
+      expected: String(approvers.quorum),
+      found: String(signed.length),
+    })
+  }
+}
+
+function isSigned(text: string, line: string, key: VerifierKey): boolean {
+  try {
+    return openNote(`${text}\n${line}`, [key]).verified.length > 0
+  } catch (error) {
+    if (!isIndelibleError(error)) throw error
+    return false
+  }
 }
 
 /** Holds the last mac of what was purged, followed from the beginning, against the one that the intent states. */
