@@ -62,7 +62,7 @@ describe('a hold that covers nothing', () => {
 
 describe('what a purge deleted', () => {
   it('is cleaned away by a later run if a reader was in the way', async () => {
-    const { home, log, retention, record, days, verify } = await openLogHome({ default: { ceiling_days: 10 } })
+    const { home, retention, record, days, verify } = await openLogHome({ default: { ceiling_days: 10 } })
     await record(200, { parts: { note: { value: 'zebrafish' } } })
     await record(100)
     await days(20)
