@@ -10,10 +10,13 @@ type Oidc = NonNullable<ServerConfig['oidc']>
 /** Algorithms that a token may be signed with: never `none`, never a secret that we would have to share. */
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA']
 
+/** Codes of jose that say that something is wrong with the token, not with getting keys. */
+const OF_THE_TOKEN = /^ERR_(JWT_|JWS_|JWE_|JOSE_(ALG_NOT_ALLOWED|NOT_SUPPORTED)$|JWKS_(NO|MULTIPLE)_MATCHING_KEY)/
+
 export interface Authenticator {
   /**
    * @param header `Authorization` of the request
-   * @throws HttpProblem 401
+   * @throws HttpProblem 401; 403 for a token without a role here; 503 if the provider's keys cannot be had
    */
   authenticate(header: string | undefined): Promise<Principal>
 }
@@ -46,12 +49,16 @@ export class KeyAndTokenAuth implements Authenticator {
       this.#keys ??= createRemoteJWKSet(new URL(oidc.jwks_uri ?? (await discover(oidc.issuer))))
       // Issuer, audience and algorithms are ours to name: none of them is taken from the token.
       const { issuer, audience } = oidc
-      claims = (await jwtVerify(token, this.#keys, { issuer, audience, algorithms: ALGORITHMS })).payload
-    } catch {
+      const demands = { issuer, audience, algorithms: ALGORITHMS, requiredClaims: ['exp', 'sub'] }
+      claims = (await jwtVerify(token, this.#keys, demands)).payload
+    } catch (error) {
+      const { code } = error as { readonly code?: unknown }
       // No cause: it may quote the token.
-      throw unauthorized('the token is not valid here')
+      if (typeof code === 'string' && OF_THE_TOKEN.test(code)) throw unauthorized('the token is not valid here')
+      throw new HttpProblem(503, 'ERR_IDENTITY_PROVIDER', 'the keys of the identity provider cannot be had', 5)
     }
-    const role = oidc.roles[String(claimAt(claims, oidc.role_claim))]
+    const named = claimAt(claims, oidc.role_claim)
+    const role = typeof named === 'string' && Object.hasOwn(oidc.roles, named) ? oidc.roles[named] : undefined
     if (!role) throw new HttpProblem(403, 'ERR_FORBIDDEN', 'the token has no role here')
     const tenant = claimAt(claims, oidc.tenant_claim)
     if (typeof tenant !== 'string' && role !== 'operator') {
@@ -69,7 +76,9 @@ export class KeyAndTokenAuth implements Authenticator {
 }
 
 async function discover(issuer: string): Promise<string> {
-  const response = await fetch(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`)
+  const response = await fetch(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, {
+    signal: AbortSignal.timeout(5000),
+  })
   const document = (await response.json()) as { issuer?: string; jwks_uri?: string }
   if (document.issuer !== issuer || typeof document.jwks_uri !== 'string') throw new Error('discovery does not fit')
   return document.jwks_uri
