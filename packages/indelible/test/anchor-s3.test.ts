@@ -1,10 +1,15 @@
 /** Copies in a real S3 server. It takes some seconds to start, so all that needs one is here. */
+import { cpSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openAnchor, openAnchorVerifier } from '../src/anchor/kinds.ts'
 import { putHeaders, S3Client } from '../src/anchor/s3-client.ts'
 import { utf8 } from '../src/bytes.ts'
+import { createLog, openLog, Pins, verifyHome } from '../src/index.ts'
+import { parseVkey } from '../src/note/signed-note.ts'
 import { AnchorTestLog, describeAnchor, receiptOf } from '../src/testing/index.ts'
-import { use } from './anchor-kit.ts'
+import { anchorNow } from './anchor-defences.ts'
+import { Cleanup, setConfig, use } from './anchor-kit.ts'
 import { TestRgw, whyNoRgw } from './rgw-kit.ts'
 
 const ORIGIN = 'copied.example/log'
@@ -15,7 +20,11 @@ let buckets = 0
 beforeAll(async () => {
   if (missing === null) rgw = await TestRgw.start()
 }, 90_000)
-afterAll(() => rgw?.stop())
+const cleanup = new Cleanup()
+afterAll(async () => {
+  await cleanup.run()
+  await rgw?.stop()
+})
 
 const client = (bucket: string) =>
   new S3Client({
@@ -101,6 +110,33 @@ describe.skipIf(missing !== null)(missing ?? 'Ceph radosgw', () => {
       expect(await verifier.check(receipt, [])).toMatchObject({ note: checkpoint.note })
     })
   }
+
+  it('shows a verifier that a whole home was put back as it was', async () => {
+    const { options } = await makeBucket(true)
+    const home = join(cleanup.folder(), 'home')
+    const { vkey } = await createLog({ home, origin: ORIGIN, pins: new Pins(join(cleanup.folder(), 'pins')) })
+    const lock = { lock: 'compliance', retain: '1d' }
+    setConfig(home, { list: [{ name: 's', kind: 's3', options: { ...options, ...lock } }] })
+    const grow = async () => {
+      const log = await openLog({ home })
+      await log.recordMany(Array.from({ length: 300 }, () => ({ type: 'tool.end', actor: { type: 'agent', id: 'a' } })))
+      await log.close()
+      await anchorNow(home, rgw.env)
+    }
+    const verify = async () => {
+      const verifier = await openAnchorVerifier(config(options), use('.', ORIGIN, { env: rgw.env }))
+      return verifyHome({ home, pins: null, trust: { origin: ORIGIN, keys: [parseVkey(vkey)], anchors: [verifier] } })
+    }
+    await grow()
+    cpSync(home, `${home}-early`, { recursive: true })
+    await grow()
+    expect(await verify()).toMatchObject({ verdict: 'verified', findings: [] })
+    rmSync(home, { recursive: true })
+    cpSync(`${home}-early`, home, { recursive: true })
+    expect(await verify()).toMatchObject({ verdict: 'failed', findings: [{ code: 'rolled_back' }] })
+    // Nor is it anchored any more.
+    await expect(anchorNow(home, rgw.env)).rejects.toThrow('its end is gone')
+  })
 
   it('is probed again without leaving anything more behind', async () => {
     const { s3, options } = await makeBucket(true)
