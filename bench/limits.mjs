@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { seconds } from './lib.mjs'
 
-const [, , folder] = process.argv
+const [, , folder, only] = process.argv
 
 function open(name) {
   const db = new DatabaseSync(join(folder, name))
@@ -52,12 +52,17 @@ async function rate(times, work) {
   )
 }
 
+if (only === 'single') {
+  await rawInserts(`warm-${process.pid}.db`, 500, 1)
+  console.log(JSON.stringify({ raw_single: await rawInserts(`single-${process.pid}.db`, 3000, 1) }))
+  process.exit(0)
+}
+
 const key = createSecretKey(randomBytes(32))
 const file = openSync(join(folder, 'fsync'), 'w')
 const block = randomBytes(4096)
 const result = {
   raw_batch: await rawInserts('raw.db', 200_000, 1000),
-  raw_single: await rawInserts('single.db', 3000, 1),
   sha256_500: await rate(300_000, () => hash('sha256', entry, 'hex')),
   hmac_500: await rate(200_000, () => createHmac('sha256', key).update(entry).digest('hex')),
   fsync_4k: await rate(1000, () => {

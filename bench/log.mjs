@@ -15,7 +15,11 @@ export async function run({ entries = 1_000_000 }) {
 
     const warm = await make('rate')
     const rate = await child('record.mjs', warm.home, 300_000, 1000, 0, 'index')
+    // A disk that others use as well changes from minute to minute: its limit is measured on both sides.
+    const before = await child('limits.mjs', folder, 'single')
     const single = await child('record.mjs', (await make('single')).home, 3000, 1)
+    const after = await child('limits.mjs', folder, 'single')
+    const rawSingle = (before.raw_single + after.raw_single) / 2
     const shared = await make('shared')
     const four = await Promise.all([0, 1, 2, 3].map((i) => child('record.mjs', shared.home, 50_000, 250, i * 50_000)))
     const fourRate = 200_000 / Math.max(...four.map(({ elapsed }) => elapsed))
@@ -30,7 +34,7 @@ export async function run({ entries = 1_000_000 }) {
     const pages = await child('read.mjs', 'pages', large.home)
     const proofs = await child('read.mjs', 'proofs', large.home, entries)
 
-    const { raw_batch: raw, raw_single: rawSingle } = limits
+    const { raw_batch: raw } = limits
     table([
       {
         what: 'record, 1000 callers, indexed',

@@ -111,7 +111,7 @@ export class ItemMaker {
     const common = readCommon(event, assurance, () => newId(nowMs), steered)
     if (!common) return null
     const { id, idGiven, time, subjects } = common
-    const subject = privacy.looksAtEvents ? subjectOf(common) : undefined
+    const subject = privacy.hasRules ? subjectOf(common) : common
     const kept: KeptPart[] = []
     for (const [name, part] of common.parts) {
       const one = privacy.keep(id, name, part, subject)

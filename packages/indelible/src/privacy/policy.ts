@@ -100,9 +100,9 @@ export class PrivacyPolicy {
     return this.#redactor
   }
 
-  /** Whether a mode can depend on more than the name of a part. */
-  get looksAtEvents(): boolean {
-    return (this.#stated.rules ?? []).length > 0 || this.#stated.mode === 'fingerprint'
+  /** Whether a mode can depend on more than the name of a part and the type of its event. */
+  get hasRules(): boolean {
+    return (this.#stated.rules ?? []).length > 0
   }
 
   /** The same rules with a redactor that fails on everything: what is left where text may not be kept unseen. */

@@ -28,6 +28,7 @@ export interface CommonEvent {
   readonly id: string
   /** Whether the producer chose the id. */
   readonly idGiven: boolean
+  readonly type: string
   /** As entries hold it; `null` where the producer gave none. */
   readonly time: string | null
   /** Members of the record before `observed`, between it and `parts`, between that and `time`, and after. A comma ends each. */
@@ -216,6 +217,8 @@ function read(
   return {
     id: own,
     idGiven,
+    // As it was written down, without key, quotes and comma: a getter may answer another time with something else.
+    type: type.slice(TYPE_START, -2),
     time,
     // In the order of canonical JSON.
     texts: [
@@ -228,6 +231,9 @@ function read(
     subjects,
   }
 }
+
+/** Where a type begins in its text, as {@link Texts} hold it. */
+const TYPE_START = '"type":"'.length
 
 function actorOf(value: unknown): string | null {
   const text = stringsOf(value, ACTOR)
