@@ -41,8 +41,9 @@ function install() {
   const lock = readFileSync(join(folder, 'package-lock.json'), 'utf8')
   const mark = join(folder, 'node_modules', '.installed-lock')
   if (existsSync(mark) && readFileSync(mark, 'utf8') === lock) return
+  // Optional are native programs, such as Claude Code, which nothing here starts.
   // The frameworks ask for Node 22 and newer: the npm that runs this one may be older, and only warns.
-  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+  const { status } = spawnSync('npm', ['ci', '--omit=optional', '--no-audit', '--no-fund', '--loglevel=error'], {
     stdio: 'inherit',
     cwd: folder,
   })

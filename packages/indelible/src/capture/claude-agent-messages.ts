@@ -1,5 +1,5 @@
 /** Messages of a session of the Claude Agent SDK: what the model gave, and what the session adds up to. */
-import { type Loose, loose, textOf } from './loose.ts'
+import { type Fields, fields, text } from './fields.ts'
 import type { EndOptions, Run } from './run.ts'
 import { readUsage } from './usage.ts'
 
@@ -21,25 +21,25 @@ interface Answer {
 export class ClaudeMessages {
   readonly #run: Run
   #answer: Answer | null = null
-  #result: Loose | null = null
+  #result: Fields | null = null
 
   constructor(run: Run) {
     this.#run = run
   }
 
-  see(message: Loose): void {
+  see(message: Fields): void {
     if (message.type === 'result') this.#result = message
     if (message.type !== 'assistant') {
       // Parts of a stream come between those of an answer.
       if (message.type !== 'stream_event') this.#responded()
       return
     }
-    const { id, model, content, usage } = loose(message.message)
-    const name = textOf(id) ?? this.#run.calls.nextId('llm')
+    const { id, model, content, usage } = fields(message.message)
+    const name = text(id) ?? this.#run.calls.nextId('llm')
     // One answer comes in several messages, each with some of its content.
     if (this.#answer?.id !== name) {
       this.#responded()
-      this.#answer = { id: name, model: textOf(model), content: [], usage: undefined }
+      this.#answer = { id: name, model: text(model), content: [], usage: undefined }
     }
     this.#answer!.content.push(...(Array.isArray(content) ? content : [content]))
     this.#answer!.usage = usage ?? this.#answer!.usage
@@ -55,10 +55,10 @@ export class ClaudeMessages {
       subtype,
       result,
       permission_denials,
-    } = loose(this.#result)
+    } = fields(this.#result)
     const cost_usd = typeof cost === 'number' ? { cost_usd: cost } : {}
-    const counts = readUsage({ ...loose(usage), ...cost_usd })
-    const kind = textOf(subtype)
+    const counts = readUsage({ ...fields(usage), ...cost_usd })
+    const kind = text(subtype)
     return {
       isKnown: this.#result !== null,
       end: {
@@ -68,9 +68,9 @@ export class ClaudeMessages {
         ...(kind !== undefined && { attributes: { result: kind } }),
         ...(result !== undefined && { output: result }),
       },
-      denials: (Array.isArray(permission_denials) ? permission_denials : []).map(loose).flatMap((denial) => {
-        const id = textOf(denial.tool_use_id)
-        return id === undefined ? [] : [{ id, name: textOf(denial.tool_name) ?? 'unknown' }]
+      denials: (Array.isArray(permission_denials) ? permission_denials : []).map(fields).flatMap((denial) => {
+        const id = text(denial.tool_use_id)
+        return id === undefined ? [] : [{ id, name: text(denial.tool_name) ?? 'unknown' }]
       }),
     }
   }

@@ -7,8 +7,8 @@ import { isIndelibleError } from '../errors.ts'
 import { beginTool } from './action-tool.ts'
 import { ClaudeMessages } from './claude-agent-messages.ts'
 import { currentRun } from './context.ts'
+import { type Fields, fields, text } from './fields.ts'
 import { installedVersion } from './installed.ts'
-import { type Loose, loose, textOf } from './loose.ts'
 import type { RunOptions } from './members.ts'
 import type { Recorder } from './recorder.ts'
 import type { Run } from './run.ts'
@@ -38,7 +38,7 @@ const HOUR_SECONDS = 3600
 
 interface QueryParameters {
   readonly prompt: unknown
-  readonly options?: Loose
+  readonly options?: Fields
 }
 
 type Hook = (input: unknown, toolUseId: string | undefined) => Promise<object>
@@ -56,8 +56,8 @@ export function recordClaudeAgent<Query extends (parameters: never) => AsyncIter
   const source = { adapter: 'claude-agent', sdk: `${PACKAGE}/${version}` }
   const recorded = ({ prompt, options: given = {} }: QueryParameters) => {
     const current = currentRun()
-    const signal = loose(given.abortController).signal
-    const model = textOf(given.model)
+    const signal = fields(given.abortController).signal
+    const model = text(given.model)
     const run =
       current ??
       options.recorder.run({
@@ -97,21 +97,21 @@ class Session {
   }
 
   /** The caller's options with our hooks after theirs. */
-  attach(given: Loose): Loose {
-    const { signal } = loose(given.abortController)
+  attach(given: Fields): Fields {
+    const { signal } = fields(given.abortController)
     if (signal instanceof AbortSignal) this.#signal = signal
     const timeout = this.#options.timeoutSeconds ?? HOUR_SECONDS
     // A hook that does not answer must not let a tool through that it was to hold back.
     const isGate = this.#onFailure === 'block' || this.#run.policyHook !== undefined
-    const hooks: Record<string, unknown> = { ...loose(given.hooks) }
+    const hooks: Record<string, unknown> = { ...fields(given.hooks) }
     const add = (event: string, hook: Hook, more: object = {}) => {
       const before = hooks[event]
       hooks[event] = [...(Array.isArray(before) ? before : []), { hooks: [hook], timeout, ...more }]
     }
-    add('PreToolUse', (input, id) => this.#before(loose(input), id), isGate ? { onFailure: 'block' } : {})
-    add('PostToolUse', async (input, id) => this.#after(loose(input), id))
-    add('PostToolUseFailure', async (input, id) => this.#failed(loose(input), id))
-    add('PermissionDenied', async (input, id) => this.#denied(loose(input), id))
+    add('PreToolUse', (input, id) => this.#before(fields(input), id), isGate ? { onFailure: 'block' } : {})
+    add('PostToolUse', async (input, id) => this.#after(fields(input), id))
+    add('PostToolUseFailure', async (input, id) => this.#failed(fields(input), id))
+    add('PermissionDenied', async (input, id) => this.#denied(fields(input), id))
     const { canUseTool } = given
     return {
       ...given,
@@ -133,18 +133,18 @@ class Session {
         else if (end.how === 'left' && !result.isKnown) void this.#run.abort('stream was not read to its end')
         else void this.#run.end(result.end)
       },
-      (message) => this.#messages.see(loose(message)),
+      (message) => this.#messages.see(fields(message)),
     )
     return tapped ? tapped.stream : stream
   }
 
-  async #before(input: Loose, toolUseId: string | undefined): Promise<object> {
+  async #before(input: Fields, toolUseId: string | undefined): Promise<object> {
     const { tool_input: args, mcp_server } = input
-    const call = toolUseId ?? textOf(input.tool_use_id) ?? this.#run.calls.nextId('tool')
-    const name = textOf(input.tool_name) ?? 'unknown'
-    const server = textOf(loose(mcp_server).name)
+    const call = toolUseId ?? text(input.tool_use_id) ?? this.#run.calls.nextId('tool')
+    const name = text(input.tool_name) ?? 'unknown'
+    const server = text(fields(mcp_server).name)
     try {
-      const to = SUBAGENT_TOOLS.has(name) ? textOf(loose(args).subagent_type) : undefined
+      const to = SUBAGENT_TOOLS.has(name) ? text(fields(args).subagent_type) : undefined
       if (to !== undefined) {
         this.#handoffs.add(call)
         const recorded = this.#run.handoff(to, args)
@@ -164,8 +164,8 @@ class Session {
     }
   }
 
-  #after(input: Loose, toolUseId: string | undefined): object {
-    const call = toolUseId ?? textOf(input.tool_use_id)
+  #after(input: Fields, toolUseId: string | undefined): object {
+    const call = toolUseId ?? text(input.tool_use_id)
     if (call === undefined || this.#handoffs.has(call)) return {}
     const { tool_response: output, duration_ms: durationMs } = input
     const measured = typeof durationMs === 'number' ? { durationMs } : {}
@@ -173,22 +173,22 @@ class Session {
     return {}
   }
 
-  #failed(input: Loose, toolUseId: string | undefined): object {
-    const call = toolUseId ?? textOf(input.tool_use_id)
+  #failed(input: Fields, toolUseId: string | undefined): object {
+    const call = toolUseId ?? text(input.tool_use_id)
     if (call === undefined) return {}
     const attributes = input.is_interrupt === true ? { attributes: { aborted: true } } : {}
     void this.#run.toolError({ call, ...this.#named(input), error: input.error, ...attributes })
     return {}
   }
 
-  #denied(input: Loose, toolUseId: string | undefined): object {
-    const call = toolUseId ?? textOf(input.tool_use_id)
-    if (call !== undefined) this.#refuse(call, textOf(input.tool_name) ?? 'unknown', input.reason)
+  #denied(input: Fields, toolUseId: string | undefined): object {
+    const call = toolUseId ?? text(input.tool_use_id)
+    if (call !== undefined) this.#refuse(call, text(input.tool_name) ?? 'unknown', input.reason)
     return {}
   }
 
-  #named({ tool_name }: Loose): { name?: string } {
-    const name = textOf(tool_name)
+  #named({ tool_name }: Fields): { name?: string } {
+    const name = text(tool_name)
     return name === undefined ? {} : { name }
   }
 
@@ -203,13 +203,13 @@ class Session {
 
   #asked(canUseTool: CanUseTool): CanUseTool {
     return async (tool, args, context) => {
-      const call = textOf(loose(context).toolUseID) ?? this.#run.calls.nextId('tool')
+      const call = text(fields(context).toolUseID) ?? this.#run.calls.nextId('tool')
       const by = this.#options.approver
       if (by !== undefined) void this.#run.approvalRequested({ call, tool, args })
       const answer = await canUseTool(tool, args, context)
-      const { behavior, message } = loose(answer)
+      const { behavior, message } = fields(answer)
       const isAllowed = behavior === 'allow'
-      const reason = textOf(message)
+      const reason = text(message)
       const told = reason === undefined ? {} : { reason }
       if (by !== undefined) void this.#run.approvalDecided({ call, tool }, { approved: isAllowed, by, ...told })
       else {

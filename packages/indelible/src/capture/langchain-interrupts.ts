@@ -1,5 +1,5 @@
 /** Interrupts of LangGraph: a graph stops to ask somebody, and a later call brings what they said. */
-import { loose, textOf } from './loose.ts'
+import { fields, text } from './fields.ts'
 import type { ApprovalEvent, Run } from './run.ts'
 
 interface Asked {
@@ -32,11 +32,11 @@ export class Interrupts {
 
   /** Whether `error` is an interrupt; then records what is asked. The same one comes from every graph that it goes through. */
   add(run: Run, error: unknown): boolean {
-    const { name, interrupts } = loose(error)
+    const { name, interrupts } = fields(error)
     if (name !== 'GraphInterrupt' && name !== 'NodeInterrupt') return false
     for (const interrupt of Array.isArray(interrupts) ? interrupts : []) {
-      const { id, value } = loose(interrupt)
-      const key = textOf(id) ?? `interrupt-${this.#waiting.size + 1}`
+      const { id, value } = fields(interrupt)
+      const key = text(id) ?? `interrupt-${this.#waiting.size + 1}`
       if (this.#waiting.has(key)) continue
       const events = this.#approvalsOf(key, value)
       this.#waiting.set(key, events)
@@ -50,17 +50,17 @@ export class Interrupts {
 
   /** `inputs` is what the graph goes on with: `Command({resume})`, one answer or one for each interrupt. */
   answered(run: Run, inputs: unknown, by: string | undefined): void {
-    const { resume } = loose(inputs)
+    const { resume } = fields(inputs)
     if (resume === undefined) return
-    const byId = loose(resume)
+    const byId = fields(resume)
     for (const [id, events] of this.#waiting) {
       const answer = id in byId ? byId[id] : resume
-      const { decisions } = loose(answer)
+      const { decisions } = fields(answer)
       for (const [i, event] of (events ?? []).entries()) {
-        const { type, message, editedAction } = loose(Array.isArray(decisions) ? decisions[i] : undefined)
+        const { type, message, editedAction } = fields(Array.isArray(decisions) ? decisions[i] : undefined)
         // Whatever is not plainly a yes is none.
         const approved = type === 'approve' || type === 'edit'
-        const reason = textOf(message) ?? (editedAction === undefined ? undefined : { edited: editedAction })
+        const reason = text(message) ?? (editedAction === undefined ? undefined : { edited: editedAction })
         void run.approvalDecided(event, { approved, by: by ?? 'unknown', ...(reason !== undefined && { reason }) })
       }
       if (events) continue
@@ -72,14 +72,14 @@ export class Interrupts {
 
   /** `humanInTheLoopMiddleware` names the tools that it asks about. */
   #approvalsOf(id: string, value: unknown): ApprovalEvent[] | null {
-    const { actionRequests } = loose(value)
+    const { actionRequests } = fields(value)
     if (!Array.isArray(actionRequests)) return null
     return actionRequests.map((request, i) => {
-      const { name, args, description } = loose(request)
-      const tool = textOf(name) ?? 'unknown'
-      const text = JSON.stringify(args)
-      const known = this.#asked.findLast((asked) => asked.name === tool && JSON.stringify(asked.args) === text)
-      const reason = textOf(description)
+      const { name, args, description } = fields(request)
+      const tool = text(name) ?? 'unknown'
+      const json = JSON.stringify(args)
+      const known = this.#asked.findLast((asked) => asked.name === tool && JSON.stringify(asked.args) === json)
+      const reason = text(description)
       return { call: known?.id ?? `${id}-${i}`, tool, args, ...(reason !== undefined && { reason }) }
     })
   }

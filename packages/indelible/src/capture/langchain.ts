@@ -7,6 +7,7 @@
 import { isIndelibleError } from '../errors.ts'
 import { beginTool, keep } from './action-tool.ts'
 import { currentRun } from './context.ts'
+import { fields, text } from './fields.ts'
 import { installedVersion } from './installed.ts'
 import { Interrupts } from './langchain-interrupts.ts'
 import {
@@ -18,7 +19,6 @@ import {
   plainMessage,
   toolOutputOf,
 } from './langchain-values.ts'
-import { loose, textOf } from './loose.ts'
 import type { RunOptions } from './members.ts'
 import type { Recorder } from './recorder.ts'
 import type { Run } from './run.ts'
@@ -107,7 +107,7 @@ export class LangChainHandler {
     runName?: string,
   ): void {
     const root = this.#rootOf(runId, parentRunId, runName, inputs, metadata)
-    if (root.id === runId) this.#resumed(root, inputs, loose(metadata))
+    if (root.id === runId) this.#resumed(root, inputs, fields(metadata))
   }
 
   handleChainEnd(_outputs: unknown, runId: string): void {
@@ -182,9 +182,9 @@ export class LangChainHandler {
     toolCallId?: string,
   ): Promise<void> {
     const root = this.#rootOf(runId, parentRunId, runName, undefined, metadata)
-    const name = textOf(runName) ?? textOf(loose(tool).name) ?? 'unknown'
+    const name = text(runName) ?? text(fields(tool).name) ?? 'unknown'
     const args = argsOf(input)
-    const call = textOf(toolCallId) ?? runId
+    const call = text(toolCallId) ?? runId
     root.tools.set(runId, call)
     try {
       await begin(root.run, name, args, call, this.#options, () => root.handoffs.add(runId))
@@ -218,9 +218,9 @@ export class LangChainHandler {
       return known
     }
     const current = currentRun()
-    const thread = textOf(loose(metadata).thread_id)
+    const thread = text(fields(metadata).thread_id)
     const options: RunOptions = {
-      agent: textOf(name) ?? 'langchain',
+      agent: text(name) ?? 'langchain',
       source: this.#source,
       ...(thread !== undefined && { session: thread }),
       ...(input !== undefined && { input: plainInput(input) }),
@@ -244,7 +244,7 @@ export class LangChainHandler {
 
   /** A call that answers an interrupt: `Command({resume})`. */
   #resumed(root: Root, inputs: unknown, metadata: Readonly<Record<string, unknown>>): void {
-    const thread = textOf(metadata.thread_id)
+    const thread = text(metadata.thread_id)
     const waiting = thread === undefined ? undefined : this.#waiting.get(thread)
     if (!waiting) return
     this.#waiting.delete(thread!)
@@ -307,7 +307,7 @@ function isLangChainAbort(error: unknown): boolean {
 }
 
 function plainInput(input: unknown): unknown {
-  const { messages } = loose(input)
+  const { messages } = fields(input)
   return Array.isArray(messages) ? messages.map(plainMessage) : input
 }
 
@@ -356,7 +356,7 @@ export function langChainMiddleware(options: LangChainOptions): LangChainMiddlew
           if (onFailure === 'block') await recorded
           return await handler(request)
         }
-        const call = textOf(id) ?? run.calls.nextId('tool')
+        const call = text(id) ?? run.calls.nextId('tool')
         await beginTool(run, name, args, { call, onFailure })
         let result: Awaited<ReturnType<typeof handler>>
         try {
@@ -373,10 +373,10 @@ export function langChainMiddleware(options: LangChainOptions): LangChainMiddlew
         const { messages, systemPrompt, model } = request as ModelRequest
         const asked = {
           messages: Array.isArray(messages) ? messages.map(plainMessage) : messages,
-          ...(textOf(systemPrompt) !== undefined && { system: systemPrompt }),
+          ...(text(systemPrompt) !== undefined && { system: systemPrompt }),
         }
-        const { model: name, modelName } = loose(model)
-        const facts = textOf(modelName) ?? textOf(name)
+        const { model: name, modelName } = fields(model)
+        const facts = text(modelName) ?? text(name)
         return await run.llm(
           {
             input: asked,

@@ -4,8 +4,8 @@
  */
 import { beginTool, keep } from './action-tool.ts'
 import { currentRun } from './context.ts'
+import { type Fields, fields, text } from './fields.ts'
 import { installedVersion } from './installed.ts'
-import { type Loose, loose, textOf } from './loose.ts'
 import type { RunOptions } from './members.ts'
 import type { Recorder } from './recorder.ts'
 import type { Run } from './run.ts'
@@ -36,7 +36,7 @@ interface Trace {
   /** Span with which it ends. */
   readonly root: string
   /** By step: the model call whose input is not known yet. */
-  readonly asked: Map<string, { readonly call: string; readonly span: Loose }>
+  readonly asked: Map<string, { readonly call: string; readonly span: Fields }>
   /** A tool of it was stopped by an abort. */
   isAborted: boolean
 }
@@ -69,7 +69,7 @@ export class MastraRecording {
   constructor(options: MastraOptions, version: string) {
     this.#options = options
     this.#source = { adapter: 'mastra', sdk: `${PACKAGE}/${version}` }
-    const take = async (event: unknown) => this.#take(loose(event))
+    const take = async (event: unknown) => this.#take(fields(event))
     this.exporter = {
       name: 'indelible',
       exportTracingEvent: take,
@@ -89,16 +89,16 @@ export class MastraRecording {
     const { execute, id } = tool as { execute?: unknown; id?: unknown }
     // One without runs elsewhere, and is seen by the exporter.
     if (typeof execute !== 'function') return tool
-    const name = textOf(id) ?? key
+    const name = text(id) ?? key
     this.#wrapped.add(name).add(key)
     const recorded = (args: unknown, context: unknown) =>
-      this.#call(name, args, loose(context), () => execute.call(tool, args, context))
+      this.#call(name, args, fields(context), () => execute.call(tool, args, context))
     const same = Object.create(Object.getPrototypeOf(tool), Object.getOwnPropertyDescriptors(tool)) as object
     return Object.defineProperty(same, 'execute', { value: recorded, enumerable: true, writable: true })
   }
 
-  async #call(name: string, args: unknown, context: Loose, execute: () => unknown): Promise<unknown> {
-    const trace = textOf(loose(loose(context.tracingContext).currentSpan).traceId)
+  async #call(name: string, args: unknown, context: Fields, execute: () => unknown): Promise<unknown> {
+    const trace = text(fields(fields(context.tracingContext).currentSpan).traceId)
     const known = trace === undefined ? undefined : this.#traces.get(trace)?.run
     const run = known ?? currentRun()
     if (!run) {
@@ -109,11 +109,11 @@ export class MastraRecording {
     return this.#within(run, name, args, context, execute)
   }
 
-  async #within(run: Run, name: string, args: unknown, context: Loose, execute: () => unknown): Promise<unknown> {
+  async #within(run: Run, name: string, args: unknown, context: Fields, execute: () => unknown): Promise<unknown> {
     const onFailure = this.#options.onFailure ?? run.onFailure
     const { abortSignal } = context
     const signal = abortSignal instanceof AbortSignal ? { signal: abortSignal } : {}
-    const id = textOf(loose(context.agent).toolCallId)
+    const id = text(fields(context.agent).toolCallId)
     const call = await beginTool(run, name, args, { ...(id !== undefined && { call: id }), onFailure, ...signal })
     let output: unknown
     try {
@@ -131,9 +131,9 @@ export class MastraRecording {
     return { agent, source: this.#source, ...(onFailure !== undefined && { onFailure }), ...run }
   }
 
-  #take({ type, exportedSpan }: Loose): void {
-    const span = loose(exportedSpan)
-    const [traceId, id] = [textOf(span.traceId), textOf(span.id)]
+  #take({ type, exportedSpan }: Fields): void {
+    const span = fields(exportedSpan)
+    const [traceId, id] = [text(span.traceId), text(span.id)]
     if (traceId === undefined || id === undefined) return
     if (type === 'span_started' && ROOTS.has(span.type) && !this.#traces.has(traceId)) this.#begin(traceId, id, span)
     const trace = this.#traces.get(traceId)
@@ -141,22 +141,22 @@ export class MastraRecording {
     if (span.type === 'model_inference') this.#model(trace, type, id, span)
     else if (span.type === 'model_step') this.#step(trace, id, span)
     else if (TOOLS.has(span.type)) {
-      if (loose(span.errorInfo).name === 'AbortError') trace.isAborted = true
+      if (fields(span.errorInfo).name === 'AbortError') trace.isAborted = true
       this.#tool(trace.run, type, id, span)
     } else if (span.type === 'model_chunk' && type === 'span_ended') chunk(trace.run, span)
     if (type === 'span_ended' && id === trace.root) this.#end(traceId, trace, span)
   }
 
-  #begin(traceId: string, root: string, span: Loose): void {
+  #begin(traceId: string, root: string, span: Fields): void {
     const current = currentRun()
     const { input, metadata } = span
-    const { threadId, resourceId } = loose(metadata)
-    const [session, user] = [textOf(threadId), textOf(resourceId)]
+    const { threadId, resourceId } = fields(metadata)
+    const [session, user] = [text(threadId), text(resourceId)]
     const options: RunOptions = {
       ...(session !== undefined && { session }),
       ...(user !== undefined && { user }),
       ...(input !== undefined && { input }),
-      ...this.#runOptions(textOf(span.entityName) ?? textOf(span.entityId) ?? 'mastra'),
+      ...this.#runOptions(text(span.entityName) ?? text(span.entityId) ?? 'mastra'),
     }
     const run = current ?? this.#options.recorder.run(options)
     this.#traces.set(traceId, { run, isOwn: current === undefined, root, asked: new Map(), isAborted: false })
@@ -166,10 +166,10 @@ export class MastraRecording {
     if (isOwn) void lost.end({ outcome: 'unknown' })
   }
 
-  #end(traceId: string, { run, isOwn, isAborted }: Trace, { errorInfo, output }: Loose): void {
+  #end(traceId: string, { run, isOwn, isAborted }: Trace, { errorInfo, output }: Fields): void {
     this.#traces.delete(traceId)
     if (!isOwn) return
-    const { status, reason } = loose(output)
+    const { status, reason } = fields(output)
     if (errorInfo !== undefined) void run.fail(errorOf(errorInfo))
     else if (status === 'aborted') void run.abort(reason)
     // Of an abort while a tool ran, the agent's span says no more than that nothing came out.
@@ -179,8 +179,8 @@ export class MastraRecording {
   }
 
   /** What a model is asked is known a moment after that it is. */
-  #model({ run, asked }: Trace, type: unknown, call: string, span: Loose): void {
-    const step = textOf(span.parentSpanId) ?? call
+  #model({ run, asked }: Trace, type: unknown, call: string, span: Fields): void {
+    const step = text(span.parentSpanId) ?? call
     if (type === 'span_started') {
       asked.set(step, { call, span })
       return
@@ -192,11 +192,11 @@ export class MastraRecording {
       void run.llmError({ call, ...modelOf(span), error: errorOf(errorInfo) })
       return
     }
-    const usage = readUsage(loose(span.attributes).usage)
+    const usage = readUsage(fields(span.attributes).usage)
     void run.llmResponse({ call, ...modelOf(span), output, ...(usage && { usage }) })
   }
 
-  #step({ run, asked }: Trace, id: string, { input }: Loose): void {
+  #step({ run, asked }: Trace, id: string, { input }: Fields): void {
     if (input !== undefined) this.#ask(run, asked, id, input)
   }
 
@@ -209,11 +209,11 @@ export class MastraRecording {
     void run.llmRequest({ call, ...modelOf(span), ...(input !== undefined && { input }), onFailure: 'continue' })
   }
 
-  #tool(run: Run, type: unknown, id: string, span: Loose): void {
+  #tool(run: Run, type: unknown, id: string, span: Fields): void {
     const { input, output, errorInfo } = span
-    const name = textOf(span.entityId) ?? textOf(span.entityName) ?? textOf(span.name) ?? 'unknown'
+    const name = text(span.entityId) ?? text(span.entityName) ?? text(span.name) ?? 'unknown'
     if (this.#wrapped.has(name)) return
-    const call = textOf(loose(span.attributes).toolCallId) ?? id
+    const call = text(fields(span.attributes).toolCallId) ?? id
     if (type === 'span_started') void run.toolStart({ call, name, args: input, onFailure: 'continue' })
     else if (type !== 'span_ended') return
     else if (errorInfo === undefined) void run.toolEnd({ call, name, output })
@@ -225,22 +225,22 @@ const ROOTS: ReadonlySet<unknown> = new Set(['agent_run', 'workflow_run'])
 const TOOLS: ReadonlySet<unknown> = new Set(['tool_call', 'mcp_tool_call', 'provider_tool_call', 'client_tool_call'])
 
 /** Mastra's own approvals: that somebody is asked shows as a part of a stream, what they said shows nowhere. */
-function chunk(run: Run, { attributes, output }: Loose): void {
-  if (loose(attributes).chunkType !== 'tool-call-approval') return
-  const { toolCallId, toolName, args } = loose(output)
-  const call = textOf(toolCallId)
-  if (call !== undefined) void run.approvalRequested({ call, tool: textOf(toolName) ?? 'unknown', args })
+function chunk(run: Run, { attributes, output }: Fields): void {
+  if (fields(attributes).chunkType !== 'tool-call-approval') return
+  const { toolCallId, toolName, args } = fields(output)
+  const call = text(toolCallId)
+  if (call !== undefined) void run.approvalRequested({ call, tool: text(toolName) ?? 'unknown', args })
 }
 
-function modelOf({ attributes }: Loose): { model?: { name: string; provider?: string } } {
-  const { model, responseModel, provider } = loose(attributes)
-  const name = textOf(responseModel) ?? textOf(model)
-  const by = textOf(provider)
+function modelOf({ attributes }: Fields): { model?: { name: string; provider?: string } } {
+  const { model, responseModel, provider } = fields(attributes)
+  const name = text(responseModel) ?? text(model)
+  const by = text(provider)
   return name === undefined ? {} : { model: { name, ...(by !== undefined && { provider: by }) } }
 }
 
 /** A span keeps of an error what it said. */
 function errorOf(info: unknown): unknown {
-  const { name, message, id } = loose(info)
-  return { name: textOf(name) ?? textOf(id) ?? 'Error', message: message ?? null }
+  const { name, message, id } = fields(info)
+  return { name: text(name) ?? text(id) ?? 'Error', message: message ?? null }
 }
