@@ -1,14 +1,18 @@
 /** A client's end of `runMcpProxy`, with the server of mcp-server.mjs at the other and a log in memory. */
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { afterAll } from 'vitest'
 import { type McpProxy, type McpProxyOptions, runMcpProxy } from '../src/capture/mcp-proxy.ts'
 import { newId } from '../src/record/id.ts'
 import { TestStage } from '../src/testing/adapter-stage.ts'
 
 export const SERVER = fileURLToPath(new URL('mcp-server.mjs', import.meta.url))
+
+const folder = mkdtempSync(join(tmpdir(), 'indelible-mcp-seen-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 export interface Line {
   readonly id?: unknown
@@ -32,7 +36,7 @@ export class ProxyClient {
 
   private constructor(stage: TestStage, options: Partial<McpProxyOptions>) {
     this.stage = stage
-    this.#seen = join(tmpdir(), `indelible-mcp-${newId(Date.now())}`)
+    this.#seen = join(folder, newId(Date.now()))
     this.proxy = runMcpProxy({
       recorder: stage.recorder,
       command: process.execPath,
