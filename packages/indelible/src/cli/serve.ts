@@ -62,7 +62,16 @@ async function serve({ host, port, tlsCert, tlsKey }: ServeFlags, context: Conte
   })
   await show(server.url)
   await context.out.flush()
+  const reload = () => {
+    try {
+      server.reload()
+    } catch (error) {
+      logger.error({ error: (error as { code?: string }).code }, 'configuration stays as it was')
+    }
+  }
+  process.on('SIGHUP', reload)
   await untilStopped(server)
+  process.off('SIGHUP', reload)
 }
 
 interface Shown {

@@ -75,6 +75,7 @@ export const AUDIT_TYPES = [
   'audit.identity.added',
   'audit.identity.revoked',
   'audit.verified',
+  'audit.directory',
 ] as const
 export type AuditType = (typeof AUDIT_TYPES)[number]
 

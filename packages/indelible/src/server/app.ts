@@ -87,6 +87,9 @@ export function createApp({ service, auth, onSignInFailure, probe }: AppParts): 
     if (problem === null || problem.status >= 500) {
       const { name, code } = error as Error & { code?: string }
       if (problem?.status === 503) service.metrics.count('write_failures', {})
+      if (problem && /^ERR_(STORE_|OUTCOME_UNKNOWN|HEAD_FORGED|ROLLED_BACK)/.test(problem.code)) {
+        service.alerts.raise('write_failed', { code: problem.code, route: routeOf(c) })
+      }
       // No message: it may quote what the request held.
       service.logger.error({ request_id: c.get('requestId'), route: routeOf(c), error: code ?? name }, 'request failed')
     }

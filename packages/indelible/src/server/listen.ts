@@ -18,6 +18,8 @@ export interface Listening {
   readonly url: string
   /** Takes no more connections, and ends when those there are have been answered, or after ten seconds. */
   close(): Promise<void>
+  /** Another certificate for connections from now on; without TLS nothing. */
+  setTls(tls: Tls): void
 }
 
 /**
@@ -67,7 +69,8 @@ export function listen(
   return new Promise((done, fail) => {
     const server = serve(options as Parameters<typeof serve>[0], (address: AddressInfo) => {
       const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
-      done({ url: `${tls ? 'https' : 'http'}://${name}:${address.port}`, close: () => close(server) })
+      const setTls = (next: Tls) => 'setSecureContext' in server && server.setSecureContext(next)
+      done({ url: `${tls ? 'https' : 'http'}://${name}:${address.port}`, close: () => close(server), setTls })
     })
     server.once('error', (cause: NodeJS.ErrnoException) => {
       fail(new IndelibleError('ERR_CONFIG_INVALID', `cannot listen at ${host}, port ${port}: ${cause.code}`, { cause }))

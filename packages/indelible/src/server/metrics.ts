@@ -22,6 +22,7 @@ export function createMetrics(gauges: { readonly openLogs: () => number }): Metr
       help: 'Verifications that failed',
       registers,
     }),
+    alerts: new Counter({ name: 'indelible_alerts_total', help: 'Alerts by kind', labelNames: ['kind'], registers }),
     write_failures: new Counter({ name: 'indelible_write_failures_total', help: 'Appends that failed', registers }),
   }
   const seconds = new Histogram({
@@ -42,6 +43,7 @@ export function createMetrics(gauges: { readonly openLogs: () => number }): Metr
   return {
     count(name, labels, by = 1) {
       if (name === 'requests') counters.requests.inc(labels, by)
+      else if (name === 'alerts') counters.alerts.inc(labels, by)
       else counters[name].inc(by)
     },
     observe(_, labels, value) {

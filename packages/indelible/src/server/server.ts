@@ -3,16 +3,20 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { loadConfig } from '../config/config.ts'
+import type { ServerConfig } from '../config/server-section.ts'
 import { isIndelibleError } from '../errors.ts'
 import { withFileLock } from '../keys/files.ts'
 import { createLog } from '../log/home.ts'
+import { Alerts } from './alerts.ts'
 import { createApp } from './app.ts'
 import { KeyAndTokenAuth } from './auth.ts'
+import { Directory } from './directory.ts'
 import { listen, readTls } from './listen.ts'
 import { createMetrics } from './metrics.ts'
 import type { Logger, Service } from './service.ts'
 import { ServerState } from './state.ts'
 import { Tenants } from './tenants.ts'
+import { Watch } from './watch.ts'
 
 /** Tenant that a server has from the start. */
 export const DEFAULT_TENANT = 'default'
@@ -28,12 +32,19 @@ export interface StartOptions {
   /** Told once, at the first start: the bootstrap key, and the verification keys of logs that are made. */
   readonly onSecret: (what: 'api_key' | 'mac_key', secret: string, of: string) => void
   readonly clock?: () => number
+  /** When the server verifies its logs after its start, ms. */
+  readonly verifyDelayMs?: number
 }
 
 export interface RunningServer {
   /** Where it listens, such as `http://127.0.0.1:8787`. */
   readonly url: string
   readonly service: Service
+  /**
+   * Reads the configuration again: limits, schedules, the webhook and the certificate count at once, the rest from the next start.
+   * @throws IndelibleError `ERR_CONFIG_INVALID`; what was in force stays
+   */
+  reload(): void
   /** Takes no more requests, answers those that are under way, writes what waits, and closes the logs. */
   stop(): Promise<void>
 }
@@ -52,9 +63,10 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const home = resolve(options.home)
   const { clock = Date.now, logger, onSecret } = options
   if (!existsSync(join(home, 'config.json'))) await makeHome(home, onSecret)
-  const loaded = loadConfig(home).server
   const { tlsCert: tls_cert, tlsKey: tls_key } = options
-  const config = { ...loaded, ...(tls_cert !== undefined && { tls_cert }), ...(tls_key !== undefined && { tls_key }) }
+  const flags = { ...(tls_cert !== undefined && { tls_cert }), ...(tls_key !== undefined && { tls_key }) }
+  const read = () => ({ ...loadConfig(home).server, ...flags })
+  let config = read()
   const tls = readTls(home, config)
   // Of several replicas that start at once, one makes what is missing.
   const starting = join(home, 'keys', 'server-start.lock')
@@ -68,7 +80,6 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const metrics = createMetrics({ openLogs: () => tenants.open })
   const stopping: (() => Promise<void> | void)[] = []
   const onStop = (work: () => Promise<void> | void) => void stopping.push(work)
-  const service: Service = { home, config, state, tenants, metrics, logger, clock, isDraining: () => draining, onStop }
   await withFileLock(
     starting,
     async () => {
@@ -79,6 +90,25 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     },
     STARTING,
   )
+  const directory = await Directory.open(home, state)
+  const base = {
+    home,
+    state,
+    tenants,
+    metrics,
+    logger,
+    clock,
+    directory,
+    isDraining: () => draining,
+    onStop,
+    get config() {
+      return config
+    },
+  }
+  const alerts = new Alerts(base)
+  const service: Service = Object.defineProperty({ ...base, alerts }, 'config', { get: () => config })
+  const watcher = new Watch(service, alerts, directory)
+  watcher.schedule()
   let failures = 0
   const watch = setInterval(() => {
     const count = failures
@@ -95,21 +125,50 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     },
     probe: () => inTime(tenants.use(DEFAULT_TENANT, ({ log }) => log.store.head())),
   })
-  const { url, close } = await listen(app.fetch, config, tls, options)
+  const { url, close, setTls } = await listen(app.fetch, config, tls, options).catch(async (error: unknown) => {
+    await directory.close()
+    throw error
+  })
+  let stopped: Promise<void> | null = null
+  const stop = async () => {
+    draining = true
+    // What balances the load needs time to see that this one is not ready any more.
+    if (config.drain_seconds > 0) await sleep(config.drain_seconds * 1000)
+    await watcher.stop()
+    clearInterval(watch)
+    // Streams have no end of their own, and a server with one open would never close.
+    await Promise.allSettled(stopping.map(async (work) => work()))
+    await close()
+    if (failures > 0) await stateFailures(tenants, failures, logger)
+    await tenants.close()
+    // The last word: where each log stood when the server was stopped.
+    await watcher.lastWord()
+    await directory.close()
+    await alerts.settled()
+    state.close()
+  }
+  await watcher.start(options.verifyDelayMs === undefined ? {} : { verifyDelayMs: options.verifyDelayMs })
   return {
     url,
     service,
-    async stop() {
-      draining = true
-      // What balances the load needs time to see that this one is not ready any more.
-      if (config.drain_seconds > 0) await sleep(config.drain_seconds * 1000)
-      clearInterval(watch)
-      // Streams have no end of their own, and a server with one open would never close.
-      await Promise.allSettled(stopping.map(async (work) => work()))
-      await close()
-      if (failures > 0) await stateFailures(tenants, failures, logger)
-      await tenants.close()
-      state.close()
+    reload() {
+      const before = config
+      const next = read()
+      const nextTls = readTls(home, next)
+      config = next
+      try {
+        watcher.schedule()
+      } catch (error) {
+        config = before
+        throw error
+      }
+      if (nextTls) setTls(nextTls)
+      const later = changedKeys(before, next).filter((key) => NOT_RELOADED.has(key))
+      logger.info({ needs_restart: later }, 'configuration read again')
+    },
+    stop() {
+      stopped ??= stop()
+      return stopped
     },
   }
 }
@@ -136,6 +195,24 @@ async function inTime(work: Promise<unknown>): Promise<void> {
   } finally {
     late.abort()
   }
+}
+
+/** Keys that count from the start of the process on. */
+const NOT_RELOADED = new Set([
+  'host',
+  'port',
+  'store',
+  'cors',
+  'rate_limit',
+  'max_open_logs',
+  'oidc',
+  'header_timeout_seconds',
+  'request_timeout_seconds',
+])
+
+function changedKeys(before: ServerConfig, after: ServerConfig): string[] {
+  const text = (config: ServerConfig, key: string) => JSON.stringify(config[key as keyof ServerConfig])
+  return Object.keys({ ...before, ...after }).filter((key) => text(before, key) !== text(after, key))
 }
 
 /** One entry for all of a minute: whoever tries keys must not be able to fill the log. */

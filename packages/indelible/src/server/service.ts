@@ -2,6 +2,8 @@
 import type { Context } from 'hono'
 import type { ServerConfig } from '../config/server-section.ts'
 import { type Action, may, type Principal } from './access.ts'
+import type { Alerts } from './alerts.ts'
+import type { Directory } from './directory.ts'
 import { HttpProblem } from './problem.ts'
 import type { ServerState } from './state.ts'
 import type { TenantLog, Tenants } from './tenants.ts'
@@ -22,6 +24,8 @@ export interface Service {
   readonly metrics: Metrics
   readonly logger: Logger
   readonly clock: () => number
+  readonly alerts: Alerts
+  readonly directory: Directory
   /** Set once the server drains: it takes no more work. */
   isDraining(): boolean
   /** Has `work` done when the server stops, before its logs are closed. */
@@ -36,6 +40,7 @@ export type MetricName =
   | 'sign_in_failures'
   | 'verify_failures'
   | 'write_failures'
+  | 'alerts'
 
 /** What is counted, for Prometheus and for alerts. */
 export interface Metrics {

@@ -13,7 +13,15 @@ import { parseTilePath, type TileId } from '../../tree/tile.ts'
 import { may } from '../access.ts'
 import { HttpProblem } from '../problem.ts'
 import { indexParam, problemResponses } from '../schemas.ts'
-import { authorize, recordRead, type ServerContext, type Service, type Variables, withLog } from '../service.ts'
+import {
+  authorize,
+  recordRead,
+  type ServerContext,
+  type Service,
+  TENANT_HEADER,
+  type Variables,
+  withLog,
+} from '../service.ts'
 import type { TenantLog } from '../tenants.ts'
 
 const checkpointRoute = createRoute({
@@ -84,7 +92,7 @@ const verifyRoute = createRoute({
   operationId: 'verifyLog',
   summary: 'Verify the whole log, as this server sees it',
   description:
-    'A convenience: the verdict comes from the party under examination. An auditor verifies with his own program.',
+    'A convenience: the verdict comes from the party under examination. An auditor verifies with his own program. For an operator who names no tenant: the directory log, and each log against what the directory says of it.',
   security: [{ bearer: [] }],
   responses: {
     200: { description: 'the report', content: { 'application/json': { schema: z.any() } } },
@@ -122,14 +130,17 @@ export function addLog(app: OpenAPIHono<{ Variables: Variables }>, service: Serv
     })
   })
 
-  app.openapi(verifyRoute, (c) =>
-    withLog(service, c, 'read', async (tenant) => {
+  app.openapi(verifyRoute, (c) => {
+    // An operator who names no tenant means the server: its own log, and all others against it.
+    const { tenant: own } = c.get('principal')
+    if (own === null && c.req.header(TENANT_HEADER) === undefined) return verifyServer(service, c)
+    return withLog(service, c, 'read', async (tenant) => {
       const { verifyHome } = await import('../../log/verify-home.ts')
       const report = await verifyHome({ home: tenant.home })
       await recordRead(tenant, c, 'verify', { verdict: report.verdict })
-      return c.json(report, 200)
-    }),
-  )
+      return c.json(report, 200) as never
+    })
+  })
 
   describeTiles(app)
   // Plain routes: their paths are C2SP's, not ours. Origins have slashes, so the rest of the path is taken apart here.
@@ -179,6 +190,15 @@ function decoded(path: string): string {
   } catch {
     throw notFound()
   }
+}
+
+async function verifyServer(service: Service, c: ServerContext): Promise<never> {
+  authorize(c, 'operate')
+  const { verifyHome } = await import('../../log/verify-home.ts')
+  const { logs, findings } = await service.directory.check()
+  const directory = await verifyHome({ home: service.home })
+  const verdict = findings.length > 0 ? 'failed' : directory.verdict
+  return c.json({ verdict, directory, logs, findings }, 200) as never
 }
 
 /** Checkpoints and hash tiles say nothing but how much was logged; where the configuration says so, everybody may have them. */
