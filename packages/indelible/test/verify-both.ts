@@ -30,7 +30,8 @@ type Outcome = { report: Report } | { error: unknown }
 function sorted(outcome: Outcome): Outcome {
   if ('error' in outcome) return outcome
   const findings = outcome.report.findings.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
-  return { report: { ...outcome.report, findings } }
+  // Where a log ends in nothing, how far its tiles are asked for falls with the windows too.
+  return { report: { ...outcome.report, findings, more_findings: Math.sign(outcome.report.more_findings) } }
 }
 
 function outcome(verified: Promise<Report>): Promise<Outcome> {
