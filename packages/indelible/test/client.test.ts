@@ -45,6 +45,13 @@ describe('a client', () => {
     const all: number[] = []
     for await (const hit of client.auditAll({ run: 'r-1', limit: 1 })) all.push(hit.index)
     expect(all).toHaveLength(4)
+    const { id } = await client.createExport({ format: 'csv', run: 'r-1' })
+    const job = await vi.waitFor(async () => {
+      const now = await client.exportJob(id)
+      expect(now.state).toBe('done')
+      return now
+    })
+    expect(await new Response(await client.exportContent(id, 5)).text()).toHaveLength(job.bytes! - 5)
     expect((await client.verify()).verdict).toBe('verified')
   })
 

@@ -7,6 +7,8 @@ export type {
   ClientReceipt,
   ConsistencyProof,
   EntryJson,
+  ExportJob,
+  ExportRequest,
   Hit,
   InclusionProof,
   RunFacts,

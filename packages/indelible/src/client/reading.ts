@@ -6,6 +6,8 @@ import type {
   AuditPage,
   AuditQuery,
   ConsistencyProof,
+  ExportJob,
+  ExportRequest,
   Hit,
   InclusionProof,
   RunFacts,
@@ -75,6 +77,22 @@ export class Reading {
   /** Has the server verify its log: a convenience, the verdict is that of the party under examination. */
   verify(): Promise<ServerReport> {
     return this.#http.json('/v1/verify', { method: 'POST', isIdempotent: true, timeoutMs: null })
+  }
+
+  /** Begins an export; ask {@link exportJob} until it is done. */
+  createExport(request: ExportRequest): Promise<ExportJob> {
+    return this.#http.json('/v1/exports', { method: 'POST', body: request })
+  }
+
+  exportJob(id: string): Promise<ExportJob> {
+    return this.#http.json(`/v1/exports/${encodeURIComponent(id)}`)
+  }
+
+  /** The content of an export that is done, from byte `from` on. */
+  async exportContent(id: string, from = 0): Promise<ReadableStream<Uint8Array>> {
+    const headers = from === 0 ? {} : { range: `bytes=${from}-` }
+    const path = `/v1/exports/${encodeURIComponent(id)}/content`
+    return (await this.#http.send(path, { headers, timeoutMs: null })).body!
   }
 
   /**

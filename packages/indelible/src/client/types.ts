@@ -107,3 +107,31 @@ export interface ServerReport {
   readonly findings: readonly { readonly code: string; readonly message: string; readonly index?: number }[]
   readonly not_checked: readonly string[]
 }
+
+export interface ExportRequest {
+  readonly format: 'jsonl' | 'csv' | 'evidence' | 'trace'
+  readonly filter?: Omit<AuditQuery, 'limit' | 'cursor' | 'order' | 'proofs' | 'run'>
+  readonly run?: string
+  /** Names of parts whose values go along. */
+  readonly disclose?: readonly string[]
+}
+
+export interface ExportJob {
+  readonly id: string
+  readonly format: ExportRequest['format']
+  readonly state: 'queued' | 'running' | 'done' | 'failed'
+  /** Written so far. */
+  readonly entries: number
+  /** Entries of the log when it began. */
+  readonly size: number | null
+  readonly created: string
+  readonly finished: string | null
+  readonly expires: string | null
+  readonly bytes: number | null
+  /** Of the content, hex. */
+  readonly sha256: string | null
+  /** Parts asked for that are gone. */
+  readonly gone: number
+  /** Code of what went wrong. */
+  readonly error: string | null
+}

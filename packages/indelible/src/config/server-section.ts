@@ -29,6 +29,8 @@ export const serverSection = z
     drain_seconds: z.number().nonnegative().max(3600).default(0),
     /** Logs that are kept open at a time. */
     max_open_logs: z.number().int().min(1).default(256),
+    /** How long exports can be fetched, hours. */
+    export_ttl_hours: z.number().positive().max(8760).default(24),
     /** OTLP spans and log records that are none of an agent's: left out, or recorded as `x.otel.span` and `x.otel.log`. */
     otlp_unknown: z.enum(['ignore', 'record']).default('ignore'),
     /** Addresses of proxies whose `X-Forwarded-For` is believed. */

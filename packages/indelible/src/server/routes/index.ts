@@ -2,8 +2,10 @@
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Service, Variables } from '../service.ts'
 import { addAdministration } from './administer.ts'
+import { addAnchors } from './anchors.ts'
 import { addClients } from './clients.ts'
 import { addEvents } from './events.ts'
+import { addExports } from './exports.ts'
 import { addGovernance } from './govern.ts'
 import { addLog } from './log.ts'
 import { addOtlp } from './otlp.ts'
@@ -20,6 +22,8 @@ export const ROUTES: readonly AddRoutes[] = [
   addReading,
   addProofFiles,
   addStream,
+  addExports,
+  addAnchors,
   addLog,
   addGovernance,
   addAdministration,
