@@ -270,7 +270,7 @@ export class QueryEngine {
         for (const { index, entry } of rows) {
           const record = parseEntry(entry)
           if (matches(filter, record, () => searchableText(record, texts?.get(index) ?? []))) {
-            hits.push({ index, record, entry })
+            hits.push({ index, record, entry: own(entry) })
           }
         }
       }
@@ -302,7 +302,7 @@ export class QueryEngine {
       for (; at < end; at++) {
         // An entry that was purged since it was indexed is no hit.
         const entry = rows.get(indexes[at]!)
-        if (entry) hits.push({ index: indexes[at]!, record: parseEntry(entry), entry })
+        if (entry) hits.push({ index: indexes[at]!, record: parseEntry(entry), entry: own(entry) })
       }
     }
     return hits
@@ -317,6 +317,11 @@ export class QueryEngine {
     }
     return proven
   }
+}
+
+/** Bytes of their own: those of a row may be a view of hundreds, and a hit is kept longer than they are. */
+function own(entry: Uint8Array): Uint8Array {
+  return new Uint8Array(entry)
 }
 
 const EVERYTHING: ParsedFilter = parseFilter({})
