@@ -215,9 +215,9 @@ class LogVerification {
     let lost = 0
     for (let start = from; start < to && lost <= MAX_LOST; ) {
       const { end, checked } = await windows.next()
-      await tree.prepare(start, end)
-      for (let at = start; at < end; ) {
+      for (let at = start; at < end && lost <= MAX_LOST; ) {
         const until = checked ? endOfRun(checked, at, end) : Math.min(end, at + WINDOW)
+        await tree.prepare(at, until)
         const isSettled = checked?.settled[at - start] === 1
         if (isSettled) await this.#checkSettled(checked, at, until, tree, chain, published)
         lost = isSettled ? 0 : await this.#checkRows(at, until, lost, tree, chain, published)
