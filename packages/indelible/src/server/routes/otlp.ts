@@ -88,9 +88,20 @@ function describe({ path, id, summary }: Signal) {
     request: { body: { required: true, content: body } },
     responses: {
       200: { description: 'taken; `partial_success` says how many were refused, and why', content: body },
-      ...problemResponses(400, 401, 403, 404, 413, 415, 429, 503),
+      ...withStatusMessage(problemResponses(400, 403, 404, 413)),
+      ...problemResponses(401, 415, 429, 503),
     },
   })
+}
+
+/** Refusals of a request whose encoding is known are a status message in it, as OTLP/HTTP has it. */
+function withStatusMessage<R extends Readonly<Record<number, { content: object }>>>(responses: R) {
+  const status = { 'application/json': { schema: z.any() }, 'application/x-protobuf': { schema: z.any() } }
+  const entries = Object.entries(responses).map(([code, response]) => [
+    code,
+    { ...response, content: { ...response.content, ...status } },
+  ])
+  return Object.fromEntries(entries) as R
 }
 
 async function take(signal: Signal, service: Service, c: ServerContext): Promise<Response> {
