@@ -1,7 +1,7 @@
 /** `npm run bench [-- SUITE] [--entries N]`: a suite is a file beside this one that exports `describe` and `run`. */
 import { parseArgs } from 'node:util'
 
-const suites = ['log', 'capture', 'privacy', 'stores', 'retention']
+const suites = ['log', 'capture', 'privacy', 'stores', 'retention', 'server']
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { entries: { type: 'string' } } })
 const [name = 'log'] = positionals
 if (!suites.includes(name)) {

@@ -70,7 +70,7 @@ async function queryRows({ rows, entries, make, server }) {
   }
 }
 
-async function startPostgres() {
+export async function startPostgres() {
   const { localBinaries, TestServer } = await import('../packages/indelible/test/postgres/server.ts')
   const given = process.env.INDELIBLE_TEST_POSTGRES
   if (given) return { url: () => given, stop: async () => {} }
