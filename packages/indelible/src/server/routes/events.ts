@@ -1,4 +1,6 @@
 /** `POST /v1/events`: one event, an array, or NDJSON. Answers per item; what it acknowledges is durable. */
+
+import type { HttpBindings } from '@hono/node-server'
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { isIndelibleError } from '../../errors.ts'
 import type { Receipt } from '../../log/log.ts'
@@ -72,7 +74,7 @@ export function addEvents(app: OpenAPIHono<{ Variables: Variables }>, service: S
     if (waiting >= maxWaiting) throw new HttpProblem(503, 'ERR_OVERLOADED', 'too many requests wait for the log', 1)
     waiting++
     try {
-      const text = textOf(await readBody(c.req.raw, most))
+      const text = textOf(await readBody(c.req.raw, most, (c.env as Partial<HttpBindings> | undefined)?.incoming))
       const isNdjson = (c.req.header('content-type') ?? '').startsWith('application/x-ndjson')
       const events = isNdjson ? parseLines(text) : parseJson(text)
       return await withLog(service, c, 'append', async (tenant) => {
