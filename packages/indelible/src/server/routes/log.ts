@@ -143,8 +143,8 @@ export function addLog(app: OpenAPIHono<{ Variables: Variables }>, service: Serv
   })
 
   describeTiles(app)
-  // Plain routes: their paths are C2SP's, not ours. Origins have slashes, so the rest of the path is taken apart here.
-  app.get('/v1/logs/*', async (c) => {
+  // Not `/*`, which would take `/v1/logs` too. Plain routes: their paths are C2SP's, not ours. Origins have slashes, so the rest of the path is taken apart here.
+  app.get('/v1/logs/:rest{.+}', async (c) => {
     const rest = decoded(new URL(c.req.url).pathname.slice('/v1/logs/'.length))
     const at = rest.search(/\/(checkpoint$|tile\/)/)
     if (at < 0) throw notFound()
