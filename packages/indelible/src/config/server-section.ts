@@ -33,8 +33,6 @@ export const serverSection = z
     export_ttl_hours: z.number().positive().max(8760).default(24),
     /** OTLP spans and log records that are none of an agent's: left out, or recorded as `x.otel.span` and `x.otel.log`. */
     otlp_unknown: z.enum(['ignore', 'record']).default('ignore'),
-    /** Addresses of proxies whose `X-Forwarded-For` is believed. */
-    trusted_proxies: z.array(z.string()).default([]),
     /** Tokens of an identity provider. */
     oidc: z
       .strictObject({
