@@ -61,7 +61,9 @@ describe.concurrent('help', () => {
       expect(stdout, command).toMatch(new RegExp(`\nExamples?:\n(.*\n)*  \\$ .*indelible( [^|]*)? ?${command}`))
       expect(stdout).not.toMatch(/tamper-proof/i)
       const [, list = ''] = /\nCommands:\n((?: .*\n)+)/.exec(stdout) ?? []
-      const names = [...list.matchAll(/^ {2}([a-z]+)/gm)].map((match) => match[1]!).filter((name) => name !== 'help')
+      const names = [...list.matchAll(/^ {2}([a-z]+(?:-[a-z]+)*)/gm)]
+        .map((match) => match[1]!)
+        .filter((name) => name !== 'help')
       found.push(...names.map((name) => `${command} ${name}`.trim()))
       await Promise.all(names.map((name) => visit(`${command} ${name}`.trim())))
     }

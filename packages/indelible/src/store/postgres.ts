@@ -249,13 +249,21 @@ class PostgresStore implements LogStore {
   }
 
   async *entries(start: number, end: number): AsyncIterable<readonly StoredEntry[]> {
-    for (let at = start; at < end; at += CHUNK) {
+    // What comes meanwhile is left out: later reads would see it, and between it and the earlier ones there would be a hole.
+    const stop = end - start <= CHUNK ? end : (await this.#lastOf(start, end)) + 1
+    for (let at = start; at < stop; at += CHUNK) {
       const rows = await this.#read(
         `SELECT idx, entry, leaf, mac, epoch FROM ${this.#s}.entries WHERE log = $1 AND idx >= $2 AND idx < $3 ORDER BY idx`,
-        [this.#log, at, Math.min(end, at + CHUNK)],
+        [this.#log, at, Math.min(stop, at + CHUNK)],
       )
       yield rows.map(({ idx, entry, leaf, mac, epoch }) => ({ index: idx, entry, leaf, mac, epoch }))
     }
+  }
+
+  async #lastOf(start: number, end: number): Promise<number> {
+    const text = `SELECT max(idx) AS last FROM ${this.#s}.entries WHERE log = $1 AND idx >= $2 AND idx < $3`
+    const [row] = await this.#read(text, [this.#log, start, end])
+    return (row?.last as number | null) ?? start - 1
   }
 
   async entriesAt(indexes: readonly number[]): Promise<readonly StoredEntry[]> {

@@ -130,8 +130,9 @@ class SqliteStore implements LogStore {
   }
 
   async *entries(start: number, end: number): AsyncIterable<readonly StoredEntry[]> {
-    for (let at = start; at < end; at += MAX_PACKED_ROWS) {
-      const until = Math.min(end, at + MAX_PACKED_ROWS)
+    const stop = end - start <= MAX_PACKED_ROWS ? end : this.#lastOf(start, end) + 1
+    for (let at = start; at < stop; at += MAX_PACKED_ROWS) {
+      const until = Math.min(stop, at + MAX_PACKED_ROWS)
       yield this.#reading((connection) => {
         const packed = readPackedEntries(connection, at, until)
         if (packed) return packed
@@ -146,6 +147,17 @@ class SqliteStore implements LogStore {
         }))
       })
     }
+  }
+
+  /**
+   * The last row of a range as it is now. Several reads go no further: of a log that grows meanwhile the later ones would see
+   * rows that the earlier ones did not, and what lies between would look like a hole.
+   */
+  #lastOf(start: number, end: number): number {
+    return this.#reading(({ statement }) => {
+      const row = statement('SELECT max(idx) AS last FROM entries WHERE idx >= ? AND idx < ?').get(start, end)
+      return (row?.last as number | null) ?? start - 1
+    })
   }
 
   async tile(level: number, index: number): Promise<Uint8Array | null> {
