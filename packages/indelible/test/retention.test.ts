@@ -231,6 +231,21 @@ describe('a hold', () => {
   })
 })
 
+describe('looking whether something is held', () => {
+  it('is no reading of what it holds', async () => {
+    vi.stubEnv('INDELIBLE_AUDIT__READS', 'true')
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const { log, retention, record, query } = await openLogHome({})
+    await record(3, { parts: { output: { value: 'x' } }, subjects: ['customer-7'] })
+    await retention.placeHold({ subject: 'customer-7', type: 'x.step' }, { by: 'counsel' })
+    await expect(log.erase({ index: 3, reason: 'gdpr-17', by })).rejects.toMatchObject({ code: 'ERR_HELD' })
+    expect(await retention.holds.firstHeld(10)).not.toBe(null)
+    expect(await query.count({ type: 'audit.read' })).toBe(0)
+    await log.read(3)
+    expect(await query.count({ type: 'audit.read' })).toBe(1)
+  })
+})
+
 describe('a floor', () => {
   it('keeps parts from erasure on request, and must not be longer than its ceiling', async () => {
     const { log, record } = await openLogHome({ rules: [{ type: 'x.step', floor_days: 30 }] })

@@ -12,7 +12,7 @@ import type { Log, RecordOptions } from '../log/log.ts'
 import type { SyncNoteSigner } from '../note/signed-note.ts'
 import type { QueryEngine } from '../query/query.ts'
 import { carry } from '../record/carry.ts'
-import type { ReadRecord } from '../record/entry.ts'
+import { parseEntry, type ReadRecord } from '../record/entry.ts'
 import { derivedId, newId } from '../record/id.ts'
 import { canonicalize, type Json, parseJson } from '../record/jcs.ts'
 import type { AgentEvent } from '../record/schema.ts'
@@ -306,8 +306,9 @@ export class Approvals {
     let index: number
     let record: ReadRecord
     try {
-      index = (await this.#log.read(entryId)).index
-      record = await provenRecord(this.#log, entryId)
+      const proven = await this.#log.prove(entryId)
+      index = proven.index
+      record = parseEntry(proven.entry)
     } catch (error) {
       // Noted before it is recorded: it may not be there yet, or never.
       if (isIndelibleError(error, 'ERR_ENTRY_NOT_FOUND')) return null

@@ -1,6 +1,6 @@
 /** One entry of a store, and what proves that it is in the tree. Nothing that the store says is passed on unchecked. */
 import { IndelibleError, isIndelibleError } from '../errors.ts'
-import { parseEntry } from '../record/entry.ts'
+import { parseEntry, type ReadRecord } from '../record/entry.ts'
 import type { LogStore, StoredEntry } from '../store/store.ts'
 import { leafHash } from '../tree/hash.ts'
 import { checkInclusion, proveInclusion } from '../tree/proof.ts'
@@ -30,6 +30,14 @@ export async function findRow(
   }
   if (index < minIndex) throw notFound(`entry ${index} was purged`)
   throw corrupt(`entry ${index} is missing from a log of ${size}`)
+}
+
+/** The record of an entry, without its parts: reading it is no reading of what persons said. Throws as {@link findRow}. */
+export async function findRecord(
+  store: Pick<LogStore, 'head' | 'findIds' | 'entries'>,
+  which: number | string,
+): Promise<ReadRecord> {
+  return parseEntry((await findRow(store, which)).entry)
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Holds and floors come before a request for erasure: what they keep is not erased. */
 import type { Config } from '../config/config.ts'
 import type { ErasureTarget } from '../log/erasure.ts'
+import { findRecord } from '../log/find-row.ts'
 import type { Log } from '../log/log.ts'
 import { openQuery } from '../query/home-query.ts'
 import type { ReadRecord } from '../record/entry.ts'
@@ -18,7 +19,7 @@ export async function refuseHeldErasure(
   await using query = await openQuery({ home })
   const entries = async function* (): AsyncGenerator<{ index: number; record: ReadRecord }> {
     for (const { index } of targets) {
-      const { record } = await log.read(index)
+      const record = await findRecord(log.store, index)
       assertAboveFloor(config.retention, index, record, nowMs)
       yield { index, record }
     }

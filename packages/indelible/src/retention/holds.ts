@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { fromBase64Url, toBase64Url } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
+import { findRecord } from '../log/find-row.ts'
 import type { Log, Receipt } from '../log/log.ts'
 import type { QueryEngine } from '../query/query.ts'
 import { readStatements } from '../query/statements.ts'
@@ -143,7 +144,7 @@ export class HoldRegister {
     }
     for await (const index of this.#entriesOf(subject)) {
       if (index >= below) return null
-      const { record } = await this.#log.read(index)
+      const record = await findRecord(this.#log.store, index)
       if (covers(scope, index, record, new Map([[subject, new Set([index])]]))) return index
     }
     return null

@@ -1,5 +1,6 @@
 /** An entry and its proof as files, byte for byte: what `indelible check`, or another tlog client, wants. */
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
+import { findRow } from '../../log/find-row.ts'
 import { indexParam, problemResponses } from '../schemas.ts'
 import { recordRead, type Service, type Variables, withLog } from '../service.ts'
 
@@ -45,7 +46,7 @@ export function addProofFiles(app: OpenAPIHono<{ Variables: Variables }>, servic
   app.openapi(bytesRoute, async (c) => {
     const { index } = c.req.valid('param')
     return withLog(service, c, 'read', async (tenant) => {
-      const { entry } = await tenant.log.read(index)
+      const { entry } = await findRow(tenant.log.store, index)
       await recordRead(tenant, c, 'entry', { index, disclosed: false })
       return c.body(entry as Uint8Array<ArrayBuffer>, 200, { 'content-type': 'application/octet-stream' }) as never
     })
