@@ -7,6 +7,23 @@ const source = fileURLToPath(new URL('../src', import.meta.url))
 
 const PURE = ['record', 'privacy', 'tree', 'note', 'chain', 'verify']
 
+/** Where people and programs come in: everything is theirs to call. */
+const SURFACE = [
+  ...PURE,
+  'decision',
+  'lifecycle',
+  'retention',
+  'keys',
+  'config',
+  'store',
+  'log',
+  'query',
+  'export',
+  'import',
+  'anchor',
+  'capture',
+]
+
 /** What each folder may import, beside itself and the root's bytes and errors. The order is that of a record's way. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   '.': [
@@ -45,41 +62,12 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   export: [...PURE, 'store', 'log', 'query'],
   import: ['record', 'log'],
   testing: [...PURE, 'keys', 'store', 'log', 'capture', 'anchor'],
-  server: [
-    ...PURE,
-    'decision',
-    'lifecycle',
-    'retention',
-    'keys',
-    'config',
-    'store',
-    'log',
-    'query',
-    'export',
-    'import',
-    'anchor',
-    'capture',
-  ],
+  server: SURFACE,
   // An approval is what a run waits for.
   decision: ['record', 'note', 'keys', 'log', 'query', 'capture'],
   retention: [...PURE, 'keys', 'config', 'store', 'anchor', 'log', 'query', 'decision'],
   lifecycle: ['record', 'log', 'query', 'decision', 'capture'],
-  cli: [
-    ...PURE,
-    'decision',
-    'lifecycle',
-    'retention',
-    'keys',
-    'config',
-    'store',
-    'log',
-    'query',
-    'export',
-    'import',
-    'anchor',
-    'capture',
-    'server',
-  ],
+  cli: [...SURFACE, 'server'],
 }
 
 function* files(folder: string): Generator<string> {

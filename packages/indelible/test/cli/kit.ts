@@ -25,8 +25,8 @@ export interface RunOptions {
 /** A temporary folder to work in, removed when the test is over. */
 export class Sandbox {
   readonly folder = mkdtempSync(join(tmpdir(), 'indelible-cli-'))
-  readonly work = this.path('work')
-  readonly home = this.path('work/.indelible')
+  readonly work = this.path('project')
+  readonly home = this.path('project/.indelible')
 
   /** @param onTestFinished of the test's own context: tests run at the same time */
   constructor({ onTestFinished }: Pick<TestContext, 'onTestFinished'>) {
