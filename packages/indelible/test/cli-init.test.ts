@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { findProgram, outcome, Sandbox } from './cli/kit.ts'
 
@@ -64,6 +64,7 @@ describe.concurrent('indelible init', () => {
     const outcomes = await Promise.all([1, 2, 3].map(() => box.indelible(['init', '--json'])))
     expect(outcomes.map(({ code }) => code).toSorted()).toEqual([0, 2, 2])
     for (const { code, stdout } of outcomes) {
+      // One line: no key of a log that was not made.
       if (code === 2) expect(JSON.parse(stdout).error.code).toBe('ERR_HOME_EXISTS')
     }
     expect((await box.indelible(['record'])).code).toBe(0)
@@ -93,11 +94,35 @@ describe.concurrent('indelible init', () => {
     expect(existsSync(box.home)).toBe(false)
   })
 
-  it('says so when nobody is there to read the key', async (test) => {
+  it('killed once its home stands has shown the key before', async (test) => {
+    const box = new Sandbox(test)
+    const child = box.start(['init', '--json'])
+    const done = outcome(child)
+    // Without a pause: what is looked for lasts for about a millisecond.
+    while (!existsSync(box.home) && child.exitCode === null) await setImmediate()
+    child.kill('SIGKILL')
+    const { stdout } = await done
+    expect(existsSync(box.home)).toBe(true)
+    writeFileSync(join(box.work, 'mac.key'), JSON.parse(stdout).mac_key)
+    expect((await box.indelible(['verify', '--mac-key', 'mac.key'])).code).toBe(0)
+    expect((await box.indelible(['record'])).code).toBe(0)
+  })
+
+  it('makes nothing when nobody is there to read the key', async (test) => {
     const box = new Sandbox(test)
     const { stdout } = await box.run('bash', ['-c', 'indelible init 2> err | true; echo "$PIPESTATUS"; cat err'])
-    expect(stdout).toContain('is lost: remove')
+    expect(stdout).toContain('no log was made')
     expect(stdout).toMatch(/^3\n/)
+    expect(readdirSync(box.work)).toEqual(['err'])
+    await box.makeLog(1)
+  })
+
+  it('makes nothing when the key cannot be written', async (test) => {
+    test.skip(!existsSync('/dev/full'), 'no /dev/full here')
+    const box = new Sandbox(test)
+    const { stdout } = await box.run('bash', ['-c', 'indelible init 2> err > /dev/full; echo "$?"'])
+    expect(stdout).toBe('3\n')
+    expect(readdirSync(box.work)).toEqual(['err'])
   })
 })
 

@@ -494,7 +494,7 @@ describe('createLog', () => {
     await recordAndClose(again.home)
   })
 
-  it('leaves nothing behind when the pin cannot be made: nobody has been shown K_0', async () => {
+  it('leaves nothing behind when the pin cannot be made', async () => {
     const folder = temporaryFolder()
     class Failing extends Pins {
       override async raise(_before: LogPin | null, _pin: LogPin): Promise<void> {
@@ -506,6 +506,26 @@ describe('createLog', () => {
     expect(await rejection(failed)).toMatchObject({ code: 'ERR_STORE_FULL' })
     expect(readdirSync(folder)).toEqual([])
     await createLog({ ...options, pins: null })
+    await recordAndClose(options.home)
+  })
+
+  it('shows K_0 before anything is in its place, and makes nothing if that fails', async () => {
+    const folder = temporaryFolder()
+    const options = { home: join(folder, 'home'), keysDir: join(folder, 'keys'), pins: new Pins(join(folder, 'pins')) }
+    let seen: string[] = []
+    const shown = createLog({
+      ...options,
+      show: () => {
+        seen = readdirSync(folder)
+        throw new IndelibleError('ERR_STORE_FULL', 'made up')
+      },
+    })
+    expect(await rejection(shown)).toMatchObject({ code: 'ERR_STORE_FULL' })
+    expect(seen.filter((name) => /^(home|keys|pins)$/.test(name))).toEqual([])
+    expect(readdirSync(folder)).toEqual([])
+    const keys: string[] = []
+    const made = await createLog({ ...options, show: ({ macVerificationKey }) => void keys.push(macVerificationKey) })
+    expect(keys).toEqual([made.macVerificationKey])
     await recordAndClose(options.home)
   })
 

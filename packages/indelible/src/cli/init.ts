@@ -1,6 +1,7 @@
 /** `indelible init`: makes a log. */
 import { join, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
+import type { CreatedLog } from '../log/home.ts'
 import { parsePositive } from './arguments.ts'
 import { type Context, examples } from './context.ts'
 import { formatPairs, paint } from './output.ts'
@@ -53,30 +54,37 @@ async function init({ recipient: pem, keysDir, ...options }: InitOptions, contex
   const { readRecipient, encryptTo, decryptCommand } = await import('./recipient.ts')
   const { writeFileAtomic } = await import('../keys/files.ts')
   const recipient = pem === undefined ? null : readRecipient(pem, options)
-  const { home, macVerificationKey, ...made } = await createLog({
-    ...options,
-    ...(keysDir !== undefined && { keysDir }),
-    ...context.homeOption,
-  })
-  const common = { home, ...made, keys_dir: keysDir === undefined ? join(home, 'keys') : resolve(keysDir) }
-  try {
+  const tell = (log: Made) => context.answer(log, () => describe(log, keysDir === undefined))
+  let isShown = false
+  // Before the home is in its place: whoever is killed in between has a key without a log, not a log without its key.
+  const show = async ({ macVerificationKey, ...made }: CreatedLog, draft: string) => {
     if (recipient) {
-      const file = join(home, 'mac-key.enc')
-      writeFileAtomic(file, encryptTo(recipient, macVerificationKey))
-      const log = { ...common, mac_key_file: file, decrypt_command: decryptCommand('mac-key.enc') }
-      await context.answer(log, () => describe(log, keysDir === undefined))
-    } else {
-      const log = { ...common, mac_key: macVerificationKey }
-      await context.answer(log, () => describe(log, keysDir === undefined))
-      await context.out.flush()
-      if (context.out.isClosed) throw new Error('nobody reads the output')
+      writeFileAtomic(join(draft, 'mac-key.enc'), encryptTo(recipient, macVerificationKey))
+      return
     }
+    await tell({ ...made, keys_dir: keysPlace(made.home, keysDir), mac_key: macVerificationKey })
+    await context.out.sync()
+    if (context.out.isClosed) throw new Error('nobody reads the output: no log was made')
+    isShown = true
+  }
+  try {
+    const { macVerificationKey: _, ...made } = await createLog({
+      ...options,
+      ...(keysDir !== undefined && { keysDir }),
+      ...context.homeOption,
+      show,
+    })
+    if (!recipient) return
+    const secret = { mac_key_file: join(made.home, 'mac-key.enc'), decrypt_command: decryptCommand('mac-key.enc') }
+    await tell({ ...made, keys_dir: keysPlace(made.home, keysDir), ...secret })
   } catch (error) {
-    context.say(
-      `the mac verification key of ${home} is lost: remove ${[home, keysDir].filter(Boolean).join(' and ')}, and run init again`,
-    )
+    if (isShown) context.say('no log was made: the mac verification key above is of none')
     throw error
   }
+}
+
+function keysPlace(home: string, keysDir: string | undefined): string {
+  return keysDir === undefined ? join(home, 'keys') : resolve(keysDir)
 }
 
 function describe(log: Made, keysAreInHome: boolean): string {

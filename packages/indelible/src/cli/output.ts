@@ -1,4 +1,5 @@
 /** Writing to people and to programs. */
+import { fsyncSync } from 'node:fs'
 import { styleText } from 'node:util'
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow'
@@ -83,6 +84,18 @@ export class Output {
     this.#throwIfFailed()
   }
 
+  /** As {@link flush}; and a file that the output goes to has it on disk. */
+  async sync(): Promise<void> {
+    await this.flush()
+    if (this.#isClosed) return
+    try {
+      fsyncSync((this.#stream as { fd?: number }).fd ?? 1)
+    } catch (error) {
+      // A terminal or a pipe keeps nothing that could be synced.
+      if (!NOT_KEPT.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+    }
+  }
+
   #drained(): Promise<void> {
     return new Promise((resolve) => {
       const done = () => {
@@ -97,6 +110,9 @@ export class Output {
     if (this.#failure) throw this.#failure
   }
 }
+
+/** What fsync says of what is no file. */
+const NOT_KEPT = new Set(['EINVAL', 'ENOTSUP', 'EROFS', 'EPERM'])
 
 /** What ends the wait for a stream that takes no more. */
 const SETTLED = ['drain', 'close', 'error'] as const

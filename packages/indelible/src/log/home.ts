@@ -20,7 +20,7 @@ import { formatMacVerificationKey } from '../chain/verification-key.ts'
 import { type Config, loadConfig, parseConfig } from '../config/config.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { createKeyFiles, FileKeys } from '../keys/file-keys.ts'
-import { isOlderThan, syncDirectory, writeFileAtomic } from '../keys/files.ts'
+import { isOlderThan, syncDirectory, withFileLock, writeFileAtomic } from '../keys/files.ts'
 import type { LogKeys } from '../keys/log-keys.ts'
 import { Pins } from '../keys/pins.ts'
 import { isGone, processToken } from '../keys/process.ts'
@@ -62,6 +62,11 @@ export interface CreateLogOptions {
   readonly keysDir?: string
   /** Where the verifier's memory lives. Default the user's configuration folder. `null` makes no pin. */
   readonly pins?: Pins | null
+  /**
+   * Hands K_0 to its keeper while no home stands yet: whoever is killed meanwhile leaves none whose K_0 nobody has. `draft` is
+   * the folder that becomes the home; what is written into it is placed with it. If this throws, nothing is made.
+   */
+  readonly show?: (made: CreatedLog, draft: string) => Promise<void> | void
 }
 
 export interface CreatedLog {
@@ -69,21 +74,27 @@ export interface CreatedLog {
   readonly origin: string
   /** To hand out: whoever has it can check proofs. */
   readonly vkey: string
-  /** K_0: to keep off this host, and nowhere on it. Not shown again, not stored. */
+  /** K_0: to keep off this host, and nowhere on it. Not shown again, not stored. See `show` of {@link CreateLogOptions}. */
   readonly macVerificationKey: string
 }
 
 /**
  * Makes a home: keys, configuration, an empty database with `audit.opened` as its first entry, and a pin.
  *
- * Everything is made beside its place and renamed into it at the end: of two that do this at once one succeeds, and what an
- * interruption leaves behind is not a home.
+ * Everything is made beside its place and renamed into it at the end, under a lock: of two that do this at once one succeeds,
+ * and what an interruption leaves behind is not a home.
  *
  * @throws IndelibleError `ERR_HOME_EXISTS`, `ERR_FIPS_UNAVAILABLE`, `ERR_CONFIG_INVALID`, `ERR_PIN_CONFLICT` if a log of
- * that origin is remembered on this machine
+ * that origin is remembered on this machine, `ERR_STORE_BUSY` if another process takes long to make it
  */
 export async function createLog(options: CreateLogOptions = {}): Promise<CreatedLog> {
   const home = resolveHome(options.home)
+  mkdirSync(dirname(home), { recursive: true })
+  // Of two at once, K_0 is shown to the one whose home it will be.
+  return await withFileLock(`${home}.init.lock`, () => makeHome(home, options))
+}
+
+async function makeHome(home: string, options: CreateLogOptions): Promise<CreatedLog> {
   const { profile = 'default', store: url = DEFAULT_STORE, epochSeconds = DEFAULT_EPOCH_SECONDS } = options
   const origin = options.origin ?? `indelible.invalid/${randomBytes(8).toString('hex')}`
   if (!/^[^\s+]{1,255}$/u.test(origin)) {
@@ -132,6 +143,9 @@ export async function createLog(options: CreateLogOptions = {}): Promise<Created
     publishVkey(draft, keys)
     const store = await createStoreAt(url, { home: draft, origin })
     const checkpoint = await writeFirstEntry(store, keys, vkey, profile)
+    const made = { home, origin, vkey, macVerificationKey: formatMacVerificationKey({ origin, clock, key: firstKey }) }
+    // Before anything is in its place: a home whose K_0 was never shown could never be verified in full.
+    await options.show?.(made, draft)
     syncDirectory(draft)
     if (keysDir !== null) {
       // Keys first: a home without its keys could neither be opened nor made again.
@@ -146,9 +160,9 @@ export async function createLog(options: CreateLogOptions = {}): Promise<Created
       const { size, root } = parseCheckpoint(parseNote(checkpoint).text)
       await pins.raise(null, { origin, key: vkey, size, root, home })
     }
-    return { home, origin, vkey, macVerificationKey: formatMacVerificationKey({ origin, clock, key: firstKey }) }
+    return made
   } catch (error) {
-    // Nobody has been shown K_0: a home that stayed could never be verified in full.
+    // The caller is told that there is no log, and keeps no K_0.
     if (homePlaced) renameSync(home, draft)
     if (keysPlaced) rmSync(keysDir!, { recursive: true, force: true })
     throw error

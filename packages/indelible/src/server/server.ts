@@ -175,8 +175,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
 
 async function makeHome(home: string, onSecret: StartOptions['onSecret']): Promise<void> {
   try {
-    const { macVerificationKey, origin } = await createLog({ home })
-    onSecret('mac_key', macVerificationKey, origin)
+    await createLog({ home, show: (made) => onSecret('mac_key', made.macVerificationKey, made.origin) })
   } catch (error) {
     // Another replica was faster.
     if (!isIndelibleError(error, 'ERR_HOME_EXISTS') || !existsSync(join(home, 'config.json'))) throw error

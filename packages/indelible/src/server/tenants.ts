@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { Approvals } from '../decision/approvals.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { writeFileAtomic } from '../keys/files.ts'
-import { createLog, openLog } from '../log/home.ts'
+import { type CreatedLog, createLog, openLog } from '../log/home.ts'
 import type { Log } from '../log/log.ts'
 import { type HomeQuery, openQuery } from '../query/home-query.ts'
 import type { Retention } from '../retention/retention.ts'
@@ -37,7 +37,7 @@ export interface TenantsOptions {
   readonly maxOpen: number
   /** Store of new logs. */
   readonly store: string
-  /** Called with K_0 of a log that was made: it is shown once. */
+  /** Called with K_0 of a log before it stands: it is shown once. If it throws, no log is made. */
   readonly onCreated: (tenant: string, made: { origin: string; vkey: string; macVerificationKey: string }) => void
 }
 
@@ -70,8 +70,8 @@ export class Tenants {
     if (existsSync(join(home, 'config.json'))) return
     mkdirSync(join(this.#home, 'tenants'), { recursive: true, mode: 0o700 })
     try {
-      const made = await createLog({ home, store: this.#options.store, origin: `indelible.invalid/${folder}` })
-      this.#options.onCreated(name, made)
+      const show = (made: CreatedLog) => this.#options.onCreated(name, made)
+      await createLog({ home, store: this.#options.store, origin: `indelible.invalid/${folder}`, show })
     } catch (error) {
       // Another replica was faster.
       if (!isIndelibleError(error, 'ERR_HOME_EXISTS', 'ERR_PIN_CONFLICT')) throw error
