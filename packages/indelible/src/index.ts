@@ -1,6 +1,6 @@
 /** Tamper-evident audit trail for AI agents and the model lifecycle. What is public, by name, and nothing else. */
 
-export { openTrust, type Trust, type TrustSource } from './anchor/trust.ts'
+export type { Trust, TrustSource } from './anchor/trust.ts'
 export { currentRun, withinRun } from './capture/context.ts'
 export type { RunOptions } from './capture/members.ts'
 export type { ObserveOptions } from './capture/observe.ts'
@@ -21,8 +21,7 @@ export {
   recordWaiver,
   type WaiverInput,
 } from './decision/decisions.ts'
-export { openApprovals } from './decision/home-approvals.ts'
-export { listWaivers, type Waiver } from './decision/waivers.ts'
+export type { Waiver } from './decision/waivers.ts'
 export {
   ERROR_CODES,
   IndelibleError,
@@ -34,7 +33,18 @@ export {
 export { createIdentity, loadIdentity } from './keys/identities.ts'
 export type { LogKeys, Remembered } from './keys/log-keys.ts'
 export { type LogPin, Pins } from './keys/pins.ts'
-export { type DatasetHash, hashDataset } from './lifecycle/dataset-hash.ts'
+export {
+  createLog,
+  hashDataset,
+  lineageOf,
+  listWaivers,
+  openApprovals,
+  openLog,
+  openQuery,
+  openTrust,
+  verifyHome,
+} from './late.ts'
+export type { DatasetHash } from './lifecycle/dataset-hash.ts'
 export {
   attestDataset,
   deployModel,
@@ -46,22 +56,16 @@ export {
   startTraining,
   type TrainingRun,
 } from './lifecycle/lifecycle.ts'
-export { type Lineage, lineageOf } from './lifecycle/lineage.ts'
+export type { Lineage } from './lifecycle/lineage.ts'
 export type { EraseRequest, ErasureGuard, ErasureReceipt, ErasureTarget } from './log/erasure.ts'
-export {
-  type CreatedLog,
-  type CreateLogOptions,
-  createLog,
-  type OpenLogOptions,
-  openLog,
-} from './log/home.ts'
+export type { CreatedLog, CreateLogOptions, OpenLogOptions } from './log/home.ts'
 export type { Log, LogEntry, ProvenEntry, Receipt, RecordOptions } from './log/log.ts'
 export { type OpenedRecorder, openRecorder } from './log/open-recorder.ts'
 export type { ReadFacts } from './log/reads.ts'
-export { type VerifyHomeOptions, verifyHome } from './log/verify-home.ts'
+export type { VerifyHomeOptions } from './log/verify-home.ts'
 export type { NoteSigner, VerifierKey } from './note/signed-note.ts'
 export type { EntryFilter } from './query/filter.ts'
-export { type HomeQuery, type OpenQueryOptions, openQuery } from './query/home-query.ts'
+export type { HomeQuery, OpenQueryOptions } from './query/home-query.ts'
 export type { Page, PageOptions, QueryHit, RunSummary } from './query/query.ts'
 export type { AgentEvent, AuditRecord } from './record/schema.ts'
 export type { LogStore, PayloadStore, Store } from './store/store.ts'

@@ -70,7 +70,7 @@ export function addAnchor(program: Command, context: Context): void {
 
 async function configOf(context: Context) {
   const { loadConfig } = await import('../config/config.ts')
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   const home = resolveHome(context.home)
   return { home, config: loadConfig(home) }
 }

@@ -24,7 +24,7 @@ function parseDate(text: string): string {
 
 async function archive({ before }: { before: string }, context: Context): Promise<void> {
   const { loadConfig } = await import('../config/config.ts')
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   const { openStoreAt } = await import('../store/stores.ts')
   const { FileStore } = await import('../store/file.ts')
   const home = resolveHome(context.home)

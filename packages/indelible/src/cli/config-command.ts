@@ -37,7 +37,7 @@ export function addConfig(program: Command, context: Context): void {
 type Shown = Omit<ConfigValue, 'source'> & { readonly source: ConfigValue['source'] | 'flag' }
 
 async function show(key: string | undefined, context: Context): Promise<void> {
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   const { configValues, unknownKey, withoutPassword } = await import('../config/sources.ts')
   const { IndelibleError } = await import('../errors.ts')
   const home = resolveHome(context.home)
@@ -74,14 +74,14 @@ function valueText(value: unknown): string {
 }
 
 async function set(key: string, text: string, context: Context): Promise<void> {
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   const { setConfigKey } = await import('./config-file.ts')
   const home = resolveHome(context.home)
   await answer('set', home, key, await setConfigKey(home, key, text), context)
 }
 
 async function unset(key: string, context: Context): Promise<void> {
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   const { unsetConfigKey } = await import('./config-file.ts')
   const home = resolveHome(context.home)
   await answer('unset', home, key, await unsetConfigKey(home, key), context)

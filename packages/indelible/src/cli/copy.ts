@@ -25,7 +25,7 @@ async function copy({ to }: { to: string }, context: Context): Promise<void> {
   const { loadConfig } = await import('../config/config.ts')
   const { withoutPassword } = await import('../config/sources.ts')
   const { copyLog } = await import('../log/copy-log.ts')
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   const { verifyCopy } = await import('../log/verify-home.ts')
   const { createStoreAt, openStoreAt } = await import('../store/stores.ts')
   const home = resolveHome(context.home)

@@ -25,7 +25,7 @@ interface Diagnosis {
 }
 
 async function doctor({ deep = false }: { deep?: boolean }, context: Context): Promise<void> {
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   const { examine } = await import('./doctor-run.ts')
   const checks = await examine(resolveHome(context.home), { deep })
   const countOf = (wanted: Check['state']) => checks.filter(({ state }) => state === wanted).length

@@ -74,7 +74,7 @@ async function readingsOf(bytes: Uint8Array, as: Reading | undefined): Promise<{
 async function printer(context: Context): Promise<{ print: (value: Json) => string; isPlain: boolean }> {
   const { loadConfig } = await import('../config/config.ts')
   const { readFingerprintKey } = await import('../keys/file-keys.ts')
-  const { keysDirectory, resolveHome } = await import('../log/home.ts')
+  const { keysDirectory, resolveHome } = await import('../log/home-paths.ts')
   const { PrivacyPolicy } = await import('../privacy/policy.ts')
   const { canonicalize } = await import('../record/jcs.ts')
   const home = resolveHome(context.home)

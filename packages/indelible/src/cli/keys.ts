@@ -26,7 +26,7 @@ export function addKeys(program: Command, context: Context): void {
 }
 
 async function openKeys(context: Context) {
-  const { keysDirectory, resolveHome } = await import('../log/home.ts')
+  const { keysDirectory, resolveHome } = await import('../log/home-paths.ts')
   const { loadConfig } = await import('../config/config.ts')
   const { FileKeys } = await import('../keys/file-keys.ts')
   const home = resolveHome(context.home)

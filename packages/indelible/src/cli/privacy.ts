@@ -32,7 +32,7 @@ export function addPrivacy(program: Command, context: Context): void {
 }
 
 async function explain(file: string | undefined, context: Context): Promise<void> {
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   const { explainEvent } = await import('../log/privacy-explain.ts')
   const { parseJson } = await import('../record/jcs.ts')
   const { readSmallText } = await import('./files.ts')
@@ -72,7 +72,7 @@ function describePart({ part, mode, by, rule, withheld, value, meta }: Explained
 
 async function vault(context: Context): Promise<void> {
   const { loadConfig } = await import('../config/config.ts')
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   const { isEncrypting, openVaultOrFail, vaultDirectory } = await import('../log/vault-home.ts')
   const home = resolveHome(context.home)
   const config = loadConfig(home)

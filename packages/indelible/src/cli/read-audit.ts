@@ -35,7 +35,7 @@ export async function recordReads(
 /** Whether reading is recorded in this home. */
 export async function areReadsRecorded(context: Context): Promise<boolean> {
   const { loadConfig } = await import('../config/config.ts')
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   return loadConfig(resolveHome(context.home)).audit.reads
 }
 

@@ -60,7 +60,7 @@ async function redact(file: string | undefined, options: RedactOptions, context:
 async function redactorOf({ packs }: RedactOptions, context: Context): Promise<Redactor> {
   const { existsSync } = await import('node:fs')
   const { join } = await import('node:path')
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   const home = resolveHome(context.home)
   const named = packs === undefined ? undefined : await packNames(packs)
   if (context.home === undefined && !existsSync(join(home, 'config.json'))) {

@@ -137,7 +137,7 @@ type Identities = Readonly<Record<string, string | null>>
 
 async function identitiesIn({ actor, session }: ReadRecord, context: Context): Promise<Identities> {
   const { loadConfig } = await import('../config/config.ts')
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   const { openVaultOrFail } = await import('../log/vault-home.ts')
   const home = resolveHome(context.home)
   const vault = openVaultOrFail(home, loadConfig(home))

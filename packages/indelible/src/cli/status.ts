@@ -17,7 +17,7 @@ export function addStatus(program: Command, context: Context): void {
 
 async function status({ line = false }: { line?: boolean }, context: Context): Promise<void> {
   const { loadConfig } = await import('../config/config.ts')
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   const { readStatus } = await import('./status-read.ts')
   const home = resolveHome(context.home)
   const { origin } = loadConfig(home).log

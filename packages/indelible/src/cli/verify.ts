@@ -50,7 +50,7 @@ async function verify(
   context: Context,
 ): Promise<void> {
   const { verifyHome } = await import('../log/verify-home.ts')
-  const { resolveHome } = await import('../log/home.ts')
+  const { resolveHome } = await import('../log/home-paths.ts')
   const { loadConfig } = await import('../config/config.ts')
   const { parseMacVerificationKey } = await import('../chain/verification-key.ts')
   const { readKeptReceipts, readKeyText, readTrust } = await import('./files.ts')

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { IndelibleError } from '../errors.ts'
 import type { Receipt, RecordOptions } from '../log/log.ts'
 import type { SyncNoteSigner } from '../note/signed-note.ts'
+import { once } from '../once.ts'
 import type { AgentEvent } from '../record/schema.ts'
 import { normalizeTime } from '../record/time.ts'
 
@@ -20,59 +21,73 @@ export function requiredText(max: number): z.ZodString {
     .max(max)
     .refine((given) => given.trim() !== '', MISSING)
 }
-const said = requiredText(65_536)
-const name = requiredText(256)
 
-const scope = {
-  /** Who decides: a name that the organisation knows, never invented. */
-  owner: name,
-  modelId: name.optional(),
-  modelVersion: name.optional(),
-  deploymentId: name.optional(),
-  datasetId: name.optional(),
-  datasetVersion: name.optional(),
-  runId: name.optional(),
-  tenant: name.optional(),
-  /** Digest of what was decided, such as `sha256:…` of a model's weights. */
-  subjectDigest: z
-    .string()
-    .regex(/^(sha256|sha384|sha512|hmac-sha256):[0-9A-Za-z_-]{43,128}$/)
-    .optional(),
-  references: z.array(z.unknown()).max(256).optional(),
-  /** What the signature means. Default says what kind of decision it is. */
-  meaning: name.optional(),
-  /** Name as printed beside a signature (21 CFR 11.50). */
-  printedName: name.optional(),
-  id: z.string().optional(),
-}
+/** What the schemas share. Made when one is asked for: whoever only records runs needs none of them. */
+const members = once(() => {
+  const said = requiredText(65_536)
+  const name = requiredText(256)
 
-const bounded = { timeBoundUntil: z.string().optional() }
+  const scope = {
+    /** Who decides: a name that the organisation knows, never invented. */
+    owner: name,
+    modelId: name.optional(),
+    modelVersion: name.optional(),
+    deploymentId: name.optional(),
+    datasetId: name.optional(),
+    datasetVersion: name.optional(),
+    runId: name.optional(),
+    tenant: name.optional(),
+    /** Digest of what was decided, such as `sha256:…` of a model's weights. */
+    subjectDigest: z
+      .string()
+      .regex(/^(sha256|sha384|sha512|hmac-sha256):[0-9A-Za-z_-]{43,128}$/)
+      .optional(),
+    references: z.array(z.unknown()).max(256).optional(),
+    /** What the signature means. Default says what kind of decision it is. */
+    meaning: name.optional(),
+    /** Name as printed beside a signature (21 CFR 11.50). */
+    printedName: name.optional(),
+    id: z.string().optional(),
+  }
 
-export const approvalInput = z.strictObject({
-  ...scope,
-  ...bounded,
-  rationale: said,
-  constraints: z.unknown().optional(),
-  decision: z.enum(['approved', 'rejected']).default('approved'),
+  const bounded = { timeBoundUntil: z.string().optional() }
+  return { said, name, scope, bounded }
 })
-export const waiverInput = z.strictObject({
-  ...scope,
-  ...bounded,
-  rationale: said,
-  waivedControls: z.array(name).min(1).max(32),
-  constraints: z.unknown().optional(),
-  /** Says on purpose that it has no end. */
-  noEnd: z.literal(true).optional(),
+
+export const approvalInput = once(() => {
+  const { bounded, said, scope } = members()
+  return z.strictObject({
+    ...scope,
+    ...bounded,
+    rationale: said,
+    constraints: z.unknown().optional(),
+    decision: z.enum(['approved', 'rejected']).default('approved'),
+  })
 })
-export const attestationInput = z.strictObject({
-  ...scope,
-  ...bounded,
-  statement: said,
-  constraints: z.unknown().optional(),
+export const waiverInput = once(() => {
+  const { bounded, name, said, scope } = members()
+  return z.strictObject({
+    ...scope,
+    ...bounded,
+    rationale: said,
+    waivedControls: z.array(name).min(1).max(32),
+    constraints: z.unknown().optional(),
+    /** Says on purpose that it has no end. */
+    noEnd: z.literal(true).optional(),
+  })
 })
-export type ApprovalInput = z.input<typeof approvalInput>
-export type WaiverInput = z.input<typeof waiverInput>
-export type AttestationInput = z.input<typeof attestationInput>
+export const attestationInput = once(() => {
+  const { bounded, said, scope } = members()
+  return z.strictObject({
+    ...scope,
+    ...bounded,
+    statement: said,
+    constraints: z.unknown().optional(),
+  })
+})
+export type ApprovalInput = z.input<ReturnType<typeof approvalInput>>
+export type WaiverInput = z.input<ReturnType<typeof waiverInput>>
+export type AttestationInput = z.input<ReturnType<typeof attestationInput>>
 
 export interface DecisionOptions {
   /** The owner's own key: signs name, time, meaning and the digest of what was decided. Its name must be the owner's. */
@@ -84,7 +99,7 @@ export interface DecisionOptions {
  * @throws IndelibleError `ERR_DECISION_INVALID` naming the member, and as `Log.record`; nothing was written
  */
 export function recordApproval(log: DecisionSink, input: ApprovalInput, options?: DecisionOptions): Promise<Receipt> {
-  const parsed = parseInput(approvalInput, input)
+  const parsed = parseInput(approvalInput(), input)
   const { rationale, decision } = parsed
   return recordDecision(log, 'decision.approval', { ...parsed, outcome: decision }, { rationale }, options)
 }
@@ -94,7 +109,7 @@ export function recordApproval(log: DecisionSink, input: ApprovalInput, options?
  * @throws IndelibleError `ERR_DECISION_INVALID`, and as `Log.record`; nothing was written
  */
 export function recordWaiver(log: DecisionSink, input: WaiverInput, options?: DecisionOptions): Promise<Receipt> {
-  const parsed = parseInput(waiverInput, input)
+  const parsed = parseInput(waiverInput(), input)
   const { rationale, timeBoundUntil, noEnd } = parsed
   if (timeBoundUntil === undefined && !noEnd) throw invalid('a waiver ends: give the time, or say that it has no end')
   if (timeBoundUntil !== undefined && noEnd) throw invalid('the waiver has an end, and is said to have none')
@@ -110,7 +125,7 @@ export function recordAttestation(
   input: AttestationInput,
   options?: DecisionOptions,
 ): Promise<Receipt> {
-  const parsed = parseInput(attestationInput, input)
+  const parsed = parseInput(attestationInput(), input)
   const { statement } = parsed
   return recordDecision(log, 'decision.attestation', { ...parsed, outcome: 'success' }, { statement }, options)
 }
@@ -121,7 +136,7 @@ const MEANINGS = {
   'decision.attestation': 'attestation',
 } as const
 
-interface Decided extends Partial<z.output<typeof waiverInput>> {
+interface Decided extends Partial<z.output<ReturnType<typeof waiverInput>>> {
   readonly owner: string
   readonly outcome: 'approved' | 'rejected' | 'success'
 }

@@ -1,5 +1,5 @@
 /** Approvals of the log of a home: what waits stands in its folder, for all processes of the machine. */
-import { resolveHome } from '../log/home.ts'
+import { resolveHome } from '../log/home-paths.ts'
 import type { Log } from '../log/log.ts'
 import { openQuery } from '../query/home-query.ts'
 import { FolderBox } from './approval-box.ts'

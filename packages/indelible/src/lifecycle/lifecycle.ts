@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { parseInput, requiredText } from '../decision/decisions.ts'
 import type { Receipt } from '../log/log.ts'
+import { once } from '../once.ts'
 import type { AgentEvent } from '../record/schema.ts'
 
 /** What takes events: a log, or a client of one. */
@@ -12,93 +13,121 @@ export interface EventSink {
   record(event: AgentEvent): Promise<Receipt>
 }
 
-const name = requiredText(256)
-const digest = z.string().regex(/^(sha256|sha384|sha512):[0-9A-Za-z_-]{43,128}$/, 'expected algorithm:digest')
-const metrics = z.record(
-  z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/),
-  z.union([z.number(), z.string().max(256), z.boolean()]),
-)
-const common = { owner: name, tenant: name.optional(), id: z.string().optional(), time: z.string().optional() }
-
-export const datasetInput = z.strictObject({
-  ...common,
-  datasetId: name,
-  version: name,
-  source: requiredText(4096),
-  rows: z.number().int().nonnegative().optional(),
-  license: name.optional(),
-  datasheetUrl: z.string().max(4096).optional(),
-  contentHash: digest,
-  preprocessing: z.unknown().optional(),
-  piiResidualRisk: name.optional(),
-})
-export const datasetAttestationInput = z.strictObject({
-  ...common,
-  datasetId: name,
-  version: name,
-  statement: requiredText(65_536),
-  contentHash: digest.optional(),
+/** What the schemas share. Made when one is asked for: whoever only records runs needs none of them. */
+const members = once(() => {
+  const name = requiredText(256)
+  const digest = z.string().regex(/^(sha256|sha384|sha512):[0-9A-Za-z_-]{43,128}$/, 'expected algorithm:digest')
+  const metrics = z.record(
+    z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/),
+    z.union([z.number(), z.string().max(256), z.boolean()]),
+  )
+  const common = { owner: name, tenant: name.optional(), id: z.string().optional(), time: z.string().optional() }
+  const model = { modelId: name, version: name.optional(), modelDigest: digest.optional(), provider: name.optional() }
+  const datasetRef = z.strictObject({ id: name, version: name.optional(), digest: digest.optional() })
+  return { name, digest, metrics, common, model, datasetRef }
 })
 
-const model = { modelId: name, version: name.optional(), modelDigest: digest.optional(), provider: name.optional() }
-const datasetRef = z.strictObject({ id: name, version: name.optional(), digest: digest.optional() })
-export const trainingInput = z.strictObject({
-  ...common,
-  ...model,
-  runId: name,
-  datasets: z.array(datasetRef).min(1).max(64),
-  parameters: z.unknown().optional(),
+export const datasetInput = once(() => {
+  const { common, digest, name } = members()
+  return z.strictObject({
+    ...common,
+    datasetId: name,
+    version: name,
+    source: requiredText(4096),
+    rows: z.number().int().nonnegative().optional(),
+    license: name.optional(),
+    datasheetUrl: z.string().max(4096).optional(),
+    contentHash: digest,
+    preprocessing: z.unknown().optional(),
+    piiResidualRisk: name.optional(),
+  })
 })
-export const evaluationInput = z.strictObject({
-  ...common,
-  ...model,
-  dataset: datasetRef.optional(),
-  runId: name.optional(),
-  metrics,
-  passed: z.boolean(),
-  report: z.unknown().optional(),
-})
-export const modelInput = z.strictObject({
-  ...common,
-  ...model,
-  version: name,
-  /** Training run that made it. */
-  runId: name.optional(),
-  card: z.unknown().optional(),
-})
-export const promotionInput = z.strictObject({
-  ...common,
-  ...model,
-  version: name,
-  stage: name,
-  reason: z.string().optional(),
-})
-export const deploymentInput = z.strictObject({
-  ...common,
-  ...model,
-  deploymentId: name,
-  environment: name.optional(),
-  configuration: z.unknown().optional(),
-})
-export const retirementInput = z.strictObject({
-  ...common,
-  ...model,
-  deploymentId: name.optional(),
-  reason: z.string().optional(),
+export const datasetAttestationInput = once(() => {
+  const { common, digest, name } = members()
+  return z.strictObject({
+    ...common,
+    datasetId: name,
+    version: name,
+    statement: requiredText(65_536),
+    contentHash: digest.optional(),
+  })
 })
 
-export type DatasetInput = z.input<typeof datasetInput>
-export type DatasetAttestationInput = z.input<typeof datasetAttestationInput>
-export type TrainingInput = z.input<typeof trainingInput>
-export type EvaluationInput = z.input<typeof evaluationInput>
-export type ModelInput = z.input<typeof modelInput>
-export type PromotionInput = z.input<typeof promotionInput>
-export type DeploymentInput = z.input<typeof deploymentInput>
-export type RetirementInput = z.input<typeof retirementInput>
+export const trainingInput = once(() => {
+  const { common, datasetRef, model, name } = members()
+  return z.strictObject({
+    ...common,
+    ...model,
+    runId: name,
+    datasets: z.array(datasetRef).min(1).max(64),
+    parameters: z.unknown().optional(),
+  })
+})
+export const evaluationInput = once(() => {
+  const { common, datasetRef, metrics, model, name } = members()
+  return z.strictObject({
+    ...common,
+    ...model,
+    dataset: datasetRef.optional(),
+    runId: name.optional(),
+    metrics,
+    passed: z.boolean(),
+    report: z.unknown().optional(),
+  })
+})
+export const modelInput = once(() => {
+  const { common, model, name } = members()
+  return z.strictObject({
+    ...common,
+    ...model,
+    version: name,
+    /** Training run that made it. */
+    runId: name.optional(),
+    card: z.unknown().optional(),
+  })
+})
+export const promotionInput = once(() => {
+  const { common, model, name } = members()
+  return z.strictObject({
+    ...common,
+    ...model,
+    version: name,
+    stage: name,
+    reason: z.string().optional(),
+  })
+})
+export const deploymentInput = once(() => {
+  const { common, model, name } = members()
+  return z.strictObject({
+    ...common,
+    ...model,
+    deploymentId: name,
+    environment: name.optional(),
+    configuration: z.unknown().optional(),
+  })
+})
+export const retirementInput = once(() => {
+  const { common, model, name } = members()
+  return z.strictObject({
+    ...common,
+    ...model,
+    deploymentId: name.optional(),
+    reason: z.string().optional(),
+  })
+})
+
+export type DatasetInput = z.input<ReturnType<typeof datasetInput>>
+export type DatasetAttestationInput = z.input<ReturnType<typeof datasetAttestationInput>>
+export type TrainingInput = z.input<ReturnType<typeof trainingInput>>
+export type EvaluationInput = z.input<ReturnType<typeof evaluationInput>>
+export type ModelInput = z.input<ReturnType<typeof modelInput>>
+export type PromotionInput = z.input<ReturnType<typeof promotionInput>>
+export type DeploymentInput = z.input<ReturnType<typeof deploymentInput>>
+export type RetirementInput = z.input<ReturnType<typeof retirementInput>>
 
 /** @throws IndelibleError `ERR_DECISION_INVALID` naming the member, and as `Log.record`; nothing was written. So do all of these */
 export async function registerDataset(log: EventSink, input: DatasetInput): Promise<Receipt> {
-  const { datasetId, version, contentHash, rows, license, piiResidualRisk, ...rest } = parseInput(datasetInput, input)
+  const { datasetId, version, contentHash, rows, license, piiResidualRisk, ...rest } = parseInput(datasetInput(), input)
   return log.record({
     ...by(rest),
     type: 'dataset.registered',
@@ -111,7 +140,7 @@ export async function registerDataset(log: EventSink, input: DatasetInput): Prom
 
 /** Somebody vouches for a dataset. Throws as {@link registerDataset}. */
 export async function attestDataset(log: EventSink, input: DatasetAttestationInput): Promise<Receipt> {
-  const { datasetId, version, contentHash, statement, ...rest } = parseInput(datasetAttestationInput, input)
+  const { datasetId, version, contentHash, statement, ...rest } = parseInput(datasetAttestationInput(), input)
   return log.record({
     ...by(rest),
     type: 'dataset.attested',
@@ -139,7 +168,7 @@ export interface TrainingRun {
 
 /** Records `train.start`, one entry for each further dataset, and what the run hands in later. Throws as {@link registerDataset}. */
 export async function startTraining(log: EventSink, input: TrainingInput): Promise<TrainingRun> {
-  const parsed = parseInput(trainingInput, input)
+  const parsed = parseInput(trainingInput(), input)
   const { runId, datasets, parameters, id, time, ...rest } = parsed
   const about = { ...by(rest), run: { id: runId } }
   const [first, ...others] = datasets
@@ -183,7 +212,7 @@ export async function startTraining(log: EventSink, input: TrainingInput): Promi
 
 /** Throws as {@link registerDataset}. */
 export async function recordEvaluation(log: EventSink, input: EvaluationInput): Promise<Receipt> {
-  const parsed = parseInput(evaluationInput, input)
+  const parsed = parseInput(evaluationInput(), input)
   return log.record({
     ...by(parsed),
     type: 'eval.result',
@@ -198,7 +227,7 @@ export async function recordEvaluation(log: EventSink, input: EvaluationInput): 
 
 /** Throws as {@link registerDataset}. */
 export async function registerModel(log: EventSink, input: ModelInput): Promise<Receipt> {
-  const parsed = parseInput(modelInput, input)
+  const parsed = parseInput(modelInput(), input)
   return log.record({
     ...by(parsed),
     type: 'model.registered',
@@ -211,7 +240,7 @@ export async function registerModel(log: EventSink, input: ModelInput): Promise<
 
 /** Throws as {@link registerDataset}. */
 export async function promoteModel(log: EventSink, input: PromotionInput): Promise<Receipt> {
-  const parsed = parseInput(promotionInput, input)
+  const parsed = parseInput(promotionInput(), input)
   return log.record({
     ...by(parsed),
     type: 'model.promoted',
@@ -224,7 +253,7 @@ export async function promoteModel(log: EventSink, input: PromotionInput): Promi
 
 /** Throws as {@link registerDataset}. */
 export async function deployModel(log: EventSink, input: DeploymentInput): Promise<Receipt> {
-  const parsed = parseInput(deploymentInput, input)
+  const parsed = parseInput(deploymentInput(), input)
   return log.record({
     ...by(parsed),
     type: 'model.deployed',
@@ -238,7 +267,7 @@ export async function deployModel(log: EventSink, input: DeploymentInput): Promi
 
 /** Throws as {@link registerDataset}. */
 export async function retireModel(log: EventSink, input: RetirementInput): Promise<Receipt> {
-  const parsed = parseInput(retirementInput, input)
+  const parsed = parseInput(retirementInput(), input)
   return log.record({
     ...by(parsed),
     type: 'model.retired',
@@ -271,7 +300,7 @@ function modelOf({ modelId, version, modelDigest, provider }: ModelParts) {
   return { name: modelId, ...given({ version, digest: modelDigest, provider }) }
 }
 
-function datasetOf({ id, version, digest }: z.output<typeof datasetRef>) {
+function datasetOf({ id, version, digest }: z.output<ReturnType<typeof members>['datasetRef']>) {
   return { id, ...given({ version, digest }) }
 }
 

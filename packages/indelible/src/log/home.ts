@@ -11,7 +11,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { anchorsDirectory } from '../anchor/receipts.ts'
 import { toBase64Url } from '../bytes.ts'
@@ -38,15 +38,13 @@ import { captureOptions, hasSpooled } from './capture-options.ts'
 import { recordConfigChange, writeAppliedConfig } from './config-change.ts'
 import type { ErasureGuard } from './erasure.ts'
 import { erasureSite, resumeErasures } from './erasure-home.ts'
+import { keysDirectory, resolveHome } from './home-paths.ts'
 import { Identities } from './identities.ts'
 import { Log } from './log.ts'
 import { configuredRedactor, privacyPolicy, redactionFacts } from './privacy-home.ts'
 import { Sequencer } from './sequencer.ts'
 import { SubjectFinder } from './subject-finder.ts'
 import { openVault, openVaultToRead, protectPayloads } from './vault-home.ts'
-
-/** Default home, relative to the working directory. */
-export const DEFAULT_HOME = '.indelible'
 
 export interface CreateLogOptions {
   /** Default `$INDELIBLE_HOME`, else `./.indelible`. Must not exist, or be empty. */
@@ -309,14 +307,6 @@ export async function openStore(
 ): Promise<LogStore> {
   const store = await openStoreAt(config.log.store, { home, origin: config.log.origin, ...options })
   return protectPayloads(store, openVaultToRead(home, config), config)
-}
-
-export function resolveHome(home?: string): string {
-  return resolve(home ?? process.env.INDELIBLE_HOME ?? DEFAULT_HOME)
-}
-
-export function keysDirectory(home: string, config: Config): string {
-  return isAbsolute(config.keys.dir) ? config.keys.dir : join(home, config.keys.dir)
 }
 
 /** Algorithms that the fips profile uses; each must be served by the OpenSSL that Node runs on. */

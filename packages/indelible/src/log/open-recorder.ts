@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Recorder } from '../capture/recorder.ts'
 import { loadConfig } from '../config/config.ts'
-import { type OpenLogOptions, openLog, resolveHome } from './home.ts'
+import type { OpenLogOptions } from './home.ts'
+import { resolveHome } from './home-paths.ts'
 
 export interface OpenedRecorder {
   readonly recorder: Recorder
@@ -20,6 +21,8 @@ export interface OpenedRecorder {
  */
 export async function openRecorder(options: OpenLogOptions = {}): Promise<OpenedRecorder> {
   if (!isOn(options)) return { recorder: new Recorder(null), close: async () => {} }
+  // Where nothing is recorded, no log is loaded either.
+  const { openLog } = await import('./home.ts')
   const log = await openLog(options)
   return { recorder: log.recorder, close: () => log.close() }
 }

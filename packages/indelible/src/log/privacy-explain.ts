@@ -7,7 +7,7 @@ import { parseDisclosure } from '../record/disclosure.ts'
 import { type Mode, prepareEvent } from '../record/event.ts'
 import { newId } from '../record/id.ts'
 import { canonicalize, type Json } from '../record/jcs.ts'
-import { keysDirectory } from './home.ts'
+import { keysDirectory } from './home-paths.ts'
 import { Identities } from './identities.ts'
 import { privacyPolicy } from './privacy-home.ts'
 
