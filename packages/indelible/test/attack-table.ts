@@ -68,6 +68,12 @@ const table = [
   // Truncation and roll-back
   ['truncate', 'cuts off the end and puts the published checkpoint of that size in place', 'pin', 'rolled_back'],
   ['truncate-lazily', 'does so and leaves later published checkpoints', 'signature', 'rolled_back'],
+  [
+    'replace-table',
+    'puts a view in the place of a table, to show one thing now and another later',
+    'signature',
+    'store_altered',
+  ],
   ['roll-back', 'puts back the whole database as it was', 'pin', 'rolled_back'],
   ['delete-file', 'deletes the database file', 'pin', 'log_missing'],
   ['delete-home', 'deletes the whole home', 'pin', 'log_missing'],

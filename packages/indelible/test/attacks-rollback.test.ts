@@ -11,6 +11,7 @@ import {
   codesOf,
   makeSpecimen,
   ORIGIN,
+  openDatabase,
   rowOf,
   type Specimen,
   temporary,
@@ -115,6 +116,20 @@ describe('of the home', () => {
     expect((await verifyHome({ home: path, pins: null })).not_checked.join()).toContain(
       'compare it with the one handed out',
     )
+  })
+
+  it(titled('replace-table'), async () => {
+    const { home: path, pins } = await home()
+    const db = openDatabase(join(path, 'log.db'))
+    db.exec('ALTER TABLE entries RENAME TO rows; CREATE VIEW entries AS SELECT * FROM rows')
+    db.close()
+    const report = await verifyHome({ home: path, pins: null })
+    expect(report.verdict).toBe('failed')
+    expect(report.findings).toMatchObject([
+      { code: rowOf('replace-table').finding, found: expect.stringContaining('view entries') },
+    ])
+    await expect(openLog({ home: path })).rejects.toMatchObject({ code: 'ERR_STORE_CORRUPT' })
+    expect((await verifyHome({ home: path, pins })).origin).toBe(ORIGIN)
   })
 
   it('an emptied database is a roll-back, and nothing is written to it', async () => {

@@ -309,7 +309,7 @@ describe('a purge that is interrupted', () => {
     await verify()
     const db = new DatabaseSync(join(home, 'log.db'))
     onTestFinished(() => db.close())
-    db.exec('CREATE TABLE backup AS SELECT * FROM entries WHERE idx < 10')
+    db.exec('CREATE TEMP TABLE backup AS SELECT * FROM entries WHERE idx < 10')
     await retention.run({ by, trustClock: true })
     db.exec('INSERT INTO entries SELECT * FROM backup; DROP TABLE backup')
     expect(await retention.run({ by, trustClock: true })).toMatchObject({ purged_again: 10, purged: [] })

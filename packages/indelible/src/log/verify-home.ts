@@ -9,6 +9,7 @@ import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { type LogPin, Pins } from '../keys/pins.ts'
 import { parseVkey, type VerifierKey } from '../note/signed-note.ts'
 import { MemoryStore } from '../store/memory.ts'
+import { ForeignObjectError } from '../store/sqlite-objects.ts'
 import type { LogStore } from '../store/store.ts'
 import { NULL_STORE } from '../store/stores.ts'
 import { checkConsistency, proveConsistency } from '../tree/proof.ts'
@@ -16,7 +17,7 @@ import { sourceNodeReader } from '../tree/source.ts'
 import type { AnchorReceipt } from '../verify/anchors.ts'
 import type { LogEvidence, TrustPolicy } from '../verify/evidence.ts'
 import type { KeptReceipt } from '../verify/receipts-check.ts'
-import type { Report } from '../verify/report.ts'
+import { failedReport, type Report } from '../verify/report.ts'
 import { type VerifyLogOptions, verifyLog } from '../verify/verify-log.ts'
 import { openStore } from './home.ts'
 import { resolveHome } from './home-paths.ts'
@@ -45,7 +46,16 @@ export interface VerifyHomeOptions extends VerifyLogOptions {
 export async function verifyHome(options: VerifyHomeOptions = {}): Promise<Report> {
   const home = resolveHome(options.home)
   const pins = options.pins === undefined ? new Pins() : options.pins
-  const { origin, store, config } = await openEvidence(home, pins, options.trust?.origin)
+  const opened = await openEvidence(home, pins, options.trust?.origin).catch((error) => {
+    if (error instanceof ForeignObjectError) return error
+    throw error
+  })
+  if (opened instanceof ForeignObjectError) {
+    const origin = options.trust?.origin ?? expectedOrigin(home, pins, loadConfig(home).log.origin)
+    // What a view shows need not be what the next one who reads is shown.
+    return failedReport(origin, { code: 'store_altered', found: opened.objects.join(', '), message: opened.message })
+  }
+  const { origin, store, config } = opened
   let threads: VerifyThreads | null = null
   try {
     const pin = pins?.read(origin) ?? null

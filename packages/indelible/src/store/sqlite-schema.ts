@@ -4,6 +4,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { IndelibleError, type IndelibleErrorCode } from '../errors.ts'
 import { sqlite } from '../sqlite.ts'
+import { checkObjects } from './sqlite-objects.ts'
 
 /** Version of the tables below, in `PRAGMA user_version`. */
 export const SCHEMA_VERSION = 2
@@ -19,6 +20,9 @@ const VERSION_2 = `CREATE TABLE subjects (
     one INTEGER PRIMARY KEY CHECK (one = 1), made INTEGER NOT NULL, scrubbed INTEGER NOT NULL
   ) STRICT;
   INSERT INTO deletions VALUES (1, 1, 0);`
+
+/** Tables of {@link VERSION_2}: a file of version 1 that is only read lacks them. */
+const ADDED_BY_2: ReadonlySet<string> = new Set(['subjects', 'deletions'])
 
 // The triggers stop accidents. Whoever can drop them is caught by the tree.
 const SCHEMA = `
@@ -103,7 +107,8 @@ function openConnection(path: string | URL, { readOnly = false, maxPages }: Sqli
 
 /**
  * Creates the file with mode 0600 and its tables, unless they are there.
- * @throws IndelibleError `ERR_STORE_VERSION` for a file of a newer version or of somebody else
+ * @throws IndelibleError `ERR_STORE_VERSION` for a file of a newer version or of somebody else, `ERR_STORE_CORRUPT` for one
+ * with a view, a trigger or a table that is not ours
  */
 export function prepareDatabase(path: string, readOnly: boolean): void {
   if (!existsSync(path)) {
@@ -114,6 +119,7 @@ export function prepareDatabase(path: string, readOnly: boolean): void {
   try {
     db.exec('BEGIN')
     const version = versionOf(db, path)
+    if (version > 0) checkObjects(db, SCHEMA, version < SCHEMA_VERSION ? ADDED_BY_2 : new Set())
     db.exec('COMMIT')
     if (version === SCHEMA_VERSION || (version > 0 && readOnly)) return
     if (readOnly) throw new IndelibleError('ERR_STORE_VERSION', `${path} is empty, not a log of this program`)

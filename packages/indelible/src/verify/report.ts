@@ -11,6 +11,7 @@ import { type SplitViewJson, splitViewJson } from './split-view.ts'
 /** Every finding there is. `docs/threat-model.md` has a row for each. */
 export const FINDING_CODES = [
   'log_missing',
+  'store_altered',
   'rolled_back',
   'split_view',
   'checkpoint_invalid',
@@ -151,6 +152,21 @@ export function writeReport(outcome: Outcome): Report {
     more_findings: findings.count - findings.listed.length,
     not_checked: openPoints(outcome),
     ...(outcome.anchors.splitView && { split_view: splitViewJson(outcome.anchors.splitView) }),
+  }
+}
+
+/** The report on a log of which nothing can be read that would mean anything. */
+export function failedReport(origin: string, finding: Finding): Report {
+  return {
+    verdict: 'failed',
+    origin,
+    size: 0,
+    root: '',
+    key: '',
+    ranges: [],
+    findings: [finding],
+    more_findings: 0,
+    not_checked: ['everything else'],
   }
 }
 
