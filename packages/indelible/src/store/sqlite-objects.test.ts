@@ -46,7 +46,7 @@ describe('a sqlite log in which somebody else made something', () => {
     ['table ids', 'DROP TABLE ids; CREATE TABLE ids (id TEXT, idx INTEGER, digest BLOB)'],
     ['index once', 'CREATE UNIQUE INDEX once ON entries (mac)'],
     ['table tiles', 'DROP TABLE tiles'],
-  ])('is refused by name: %s', ([object, sql]) => {
+  ] as const)('is refused by name: %s', ([object, sql]) => {
     change(sql)
     const objects = expect.arrayContaining([object])
     for (const readOnly of [true, false]) {
@@ -61,7 +61,7 @@ describe('a sqlite log in which somebody else made something', () => {
     ['what ANALYZE leaves', 'ANALYZE'],
     ['no triggers', 'DROP TRIGGER entries_no_update; DROP TRIGGER head_min_index'],
     ['a file written anew', 'VACUUM'],
-  ])('opens with %s', async ([, sql]) => {
+  ] as const)('opens with %s', async ([, sql]) => {
     change(sql)
     const store = openSqliteStore(path)
     const second = await new BatchWriter(store).append(numbered('b', 3))
