@@ -121,6 +121,22 @@ export class SplitViewError extends IndelibleError {
   }
 }
 
+/** The store failed, and cannot say whether entries were kept. With their ids nobody records them twice. */
+export class OutcomeUnknownError extends IndelibleError {
+  override readonly name = 'OutcomeUnknownError'
+  /**
+   * Ids of the entries, in the order of the events; ids that the log made up are among them. Record the events again with
+   * these: what was kept answers with its first receipt, or with `ERR_ID_CONFLICT` if the log had made the id up.
+   */
+  readonly ids: readonly string[]
+
+  constructor(ids: readonly string[], options?: ErrorOptions) {
+    const message = 'the store failed and cannot say whether the entries were kept: retry with the same ids'
+    super('ERR_OUTCOME_UNKNOWN', message, options)
+    this.ids = ids
+  }
+}
+
 /** Whether `error` is an {@link IndelibleError}, of one of `codes` if any are given. */
 export function isIndelibleError(error: unknown, ...codes: IndelibleErrorCode[]): error is IndelibleError {
   return error instanceof IndelibleError && (codes.length === 0 || codes.includes(error.code))

@@ -27,6 +27,7 @@ export {
   IndelibleError,
   type IndelibleErrorCode,
   isIndelibleError,
+  OutcomeUnknownError,
   type SplitView,
   SplitViewError,
 } from './errors.ts'

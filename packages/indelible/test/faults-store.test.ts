@@ -1,6 +1,6 @@
 /** Each call of the store failing, in each way: what was acknowledged is there, what was refused can be tried again. */
 import { describe, expect, it } from 'vitest'
-import { IndelibleError, isIndelibleError } from '../src/errors.ts'
+import { IndelibleError, isIndelibleError, type OutcomeUnknownError } from '../src/errors.ts'
 import type { Log, Receipt } from '../src/log/log.ts'
 import type { AgentEvent } from '../src/record/schema.ts'
 import { MemoryStore } from '../src/store/memory.ts'
@@ -154,6 +154,32 @@ describe('an outcome that is not known', () => {
       const receipts = await insist(made.log, events)
       expect(receipts.map(({ duplicate }) => duplicate ?? false)).toEqual([kind === 'kept', kind === 'kept'])
       await expectOnce(made, events, receipts)
+    })
+  }
+
+  for (const kind of ['lost', 'kept'] as const) {
+    it(`has the ids that the log made, so that nobody records anything twice (${kind})`, async () => {
+      const made = await faultyLog()
+      const stop = made.faulty.fail(unanswered)
+      made.faulty.fail({ method: 'append', kind, call: 1 })
+      const failed = await Promise.all([
+        rejection(made.log.recordMany([EVENT, EVENT])),
+        rejection(made.log.record(EVENT)),
+      ])
+      expect(failed).toMatchObject([{ code: 'ERR_OUTCOME_UNKNOWN' }, { code: 'ERR_OUTCOME_UNKNOWN' }])
+      const [many, one] = failed.map((error) => (error as OutcomeUnknownError).ids)
+      expect([many, one].map((ids) => ids!.length)).toEqual([2, 1])
+      stop()
+      const before = await sizeOf(made.log)
+      const again = many!.map((id) => ({ ...EVENT, id }))
+      if (kind === 'kept') {
+        expect(await rejection(made.log.recordMany(again))).toMatchObject({ code: 'ERR_ID_CONFLICT' })
+        for (const id of [...many!, ...one!]) expect((await made.log.read(id)).record.id).toBe(id)
+        expect(await sizeOf(made.log)).toBe(before)
+      } else {
+        expect((await made.log.recordMany(again)).map(({ id }) => id)).toEqual(many)
+        expect(await sizeOf(made.log)).toBe(before + 2)
+      }
     })
   }
 

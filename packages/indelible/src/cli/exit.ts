@@ -1,5 +1,5 @@
 /** What an error is to the one who called: its exit code, its code, its message. */
-import { type IndelibleErrorCode, isIndelibleError } from '../errors.ts'
+import { type IndelibleErrorCode, isIndelibleError, OutcomeUnknownError } from '../errors.ts'
 import { VERSION } from '../version.ts'
 
 /** Done, or verified. */
@@ -120,6 +120,8 @@ export interface Failure {
   readonly message: string
   /** Where in the input. */
   readonly line?: number
+  /** Of the entries of which it is not known whether they were kept: to repeat them with. */
+  readonly ids?: readonly string[]
 }
 
 /** Besides the library's codes there are `ERR_USAGE`, the system's own (`ENOENT`, …), and `ERR_UNEXPECTED`. */
@@ -128,6 +130,9 @@ export function describeFailure(error: unknown): Failure {
     return { ...describeFailure(error.cause), message: error.message, line: error.line }
   }
   if (error instanceof UsageError) return { exitCode: USAGE, code: 'ERR_USAGE', message: error.message }
+  if (error instanceof OutcomeUnknownError) {
+    return { exitCode: EXIT_CODES[error.code], code: error.code, message: error.message, ids: error.ids }
+  }
   if (isIndelibleError(error)) return { exitCode: EXIT_CODES[error.code], code: error.code, message: error.message }
   const { code, syscall, path, message } = error as NodeJS.ErrnoException
   if (typeof code === 'string' && typeof syscall === 'string') {

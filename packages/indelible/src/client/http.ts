@@ -27,17 +27,20 @@ export class ServerError extends IndelibleError {
   readonly requestId: string | undefined
   /** When to ask again, ms. */
   readonly retryAfterMs: number | undefined
+  /** With `ERR_OUTCOME_UNKNOWN`: for each event the id to repeat it with, `null` for one that was refused. */
+  readonly ids: readonly (string | null)[] | undefined
 
   constructor(
     code: IndelibleErrorCode,
     message: string,
-    answer: Pick<ServerError, 'status' | 'serverCode' | 'requestId' | 'retryAfterMs'>,
+    answer: Pick<ServerError, 'status' | 'serverCode' | 'requestId' | 'retryAfterMs' | 'ids'>,
   ) {
     super(code, message)
     this.status = answer.status
     this.serverCode = answer.serverCode
     this.requestId = answer.requestId
     this.retryAfterMs = answer.retryAfterMs
+    this.ids = answer.ids
   }
 }
 
@@ -130,7 +133,7 @@ export class Http {
 
 async function refusal(response: Response): Promise<IndelibleError> {
   const { status } = response
-  let problem: { code?: unknown; detail?: unknown; request_id?: unknown } = {}
+  let problem: { code?: unknown; detail?: unknown; request_id?: unknown; ids?: unknown } = {}
   try {
     problem = (await response.json()) as typeof problem
   } catch {
@@ -153,6 +156,7 @@ async function refusal(response: Response): Promise<IndelibleError> {
     serverCode,
     requestId: typeof problem?.request_id === 'string' ? problem.request_id : undefined,
     retryAfterMs: Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined,
+    ids: Array.isArray(problem?.ids) ? problem.ids.map((id) => (typeof id === 'string' ? id : null)) : undefined,
   })
 }
 

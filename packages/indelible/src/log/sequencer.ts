@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isEqual } from '../bytes.ts'
-import { IndelibleError, isIndelibleError } from '../errors.ts'
+import { IndelibleError, isIndelibleError, OutcomeUnknownError } from '../errors.ts'
 import type { LogKeys } from '../keys/log-keys.ts'
 import type { AuditType } from '../record/schema.ts'
 import type { Batch, Head, LogStore } from '../store/store.ts'
@@ -237,7 +237,7 @@ export class Sequencer {
     } catch (error) {
       const outcome = attempt?.batch ? await this.#outcome(attempt.batch) : 'refused'
       if (outcome !== 'committed') {
-        this.#fail(groups, outcome === 'refused' ? error : unknownOutcome(error))
+        this.#fail(groups, error, outcome)
         return null
       }
       isWritten = true
@@ -284,7 +284,7 @@ export class Sequencer {
       outcome = sealing || !batch ? 'refused' : await this.#outcome(batch)
     }
     if (outcome !== 'committed') {
-      this.#fail(groups, outcome === 'refused' ? error : unknownOutcome(error))
+      this.#fail(groups, error, outcome)
       return false
     }
     const sealed = attempt! as Attempt
@@ -346,12 +346,12 @@ export class Sequencer {
     })
   }
 
-  #fail(groups: readonly Group[], error: unknown): void {
+  #fail(groups: readonly Group[], error: unknown, outcome: 'refused' | 'unknown' = 'refused'): void {
     // The head may be anybody's now: check it afresh.
     this.#sealer.position = null
     for (const group of groups) {
       this.#queue.forget(group)
-      group.reject(error)
+      group.reject(outcome === 'refused' ? error : unknownOutcome(group, error))
     }
   }
 
@@ -411,7 +411,9 @@ function signed({ index, leaf, duplicate, uncompared }: Unsigned, checkpoint: st
   return { index, leaf, checkpoint, duplicate, uncompared }
 }
 
-function unknownOutcome(cause: unknown): IndelibleError {
-  const message = 'the store failed and cannot say whether the entries were kept: retry with the same ids'
-  return new IndelibleError('ERR_OUTCOME_UNKNOWN', message, { cause })
+function unknownOutcome({ items }: Group, cause: unknown): OutcomeUnknownError {
+  return new OutcomeUnknownError(
+    items.map(({ id }) => id),
+    { cause },
+  )
 }

@@ -99,8 +99,9 @@ export function createApp({ service, auth, onSignInFailure, probe }: AppParts): 
 }
 
 function respond(c: ServerContext, problem: HttpProblem): Response {
-  const { status, code, message: detail, retryAfterSeconds } = problem
-  const body: ProblemBody = { type: 'about:blank', status, code, detail, request_id: c.get('requestId') ?? '' }
+  const { status, code, message: detail, retryAfterSeconds, ids } = problem
+  const request_id = c.get('requestId') ?? ''
+  const body: ProblemBody = { type: 'about:blank', status, code, detail, request_id, ...(ids && { ids }) }
   const headers: Record<string, string> = { 'content-type': 'application/problem+json' }
   if (retryAfterSeconds !== undefined) headers['retry-after'] = String(retryAfterSeconds)
   if (status === 401) headers['www-authenticate'] = 'Bearer'

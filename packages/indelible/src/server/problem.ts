@@ -1,5 +1,5 @@
 /** Refusals of the server, and what an error of the library is over HTTP: RFC 9457 problem details with our stable code. */
-import { type IndelibleErrorCode, isIndelibleError } from '../errors.ts'
+import { type IndelibleErrorCode, isIndelibleError, OutcomeUnknownError } from '../errors.ts'
 
 /** A refusal that has a status. */
 export class HttpProblem extends Error {
@@ -7,12 +7,21 @@ export class HttpProblem extends Error {
   readonly status: number
   readonly code: string
   readonly retryAfterSeconds: number | undefined
+  /** Of the entries of which it is not known whether they were kept: see {@link OutcomeUnknownError}. */
+  readonly ids: readonly (string | null)[] | undefined
 
-  constructor(status: number, code: string, message: string, retryAfterSeconds?: number) {
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    retryAfterSeconds?: number,
+    ids?: readonly (string | null)[],
+  ) {
     super(message)
     this.status = status
     this.code = code
     this.retryAfterSeconds = retryAfterSeconds
+    this.ids = ids
   }
 }
 
@@ -22,6 +31,8 @@ export interface ProblemBody {
   readonly code: string
   readonly detail: string
   readonly request_id: string
+  /** With `ERR_OUTCOME_UNKNOWN`: for each event of the request the id to repeat it with, `null` for one that was refused. */
+  readonly ids?: readonly (string | null)[]
 }
 
 /** Those that are not the caller's fault and pass: 503 and `Retry-After`. */
@@ -77,6 +88,7 @@ const STATUS: { readonly [code in IndelibleErrorCode]?: number } = {
 export function problemOf(error: unknown): HttpProblem | null {
   if (error instanceof HttpProblem) return error
   if (!isIndelibleError(error)) return null
+  if (error instanceof OutcomeUnknownError) return new HttpProblem(503, error.code, error.message, 1, error.ids)
   if (UNAVAILABLE.has(error.code)) return new HttpProblem(503, error.code, error.message, 1)
   const status = STATUS[error.code]
   return status === undefined

@@ -9,6 +9,7 @@ export const problem = z
     code: z.string().openapi({ example: 'ERR_EVENT_INVALID' }),
     detail: z.string(),
     request_id: z.string(),
+    ids: z.array(z.string().nullable()).optional(),
   })
   .openapi('Problem')
 

@@ -2,7 +2,7 @@
 
 import type { HttpBindings } from '@hono/node-server'
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
-import { isIndelibleError } from '../../errors.ts'
+import { isIndelibleError, OutcomeUnknownError } from '../../errors.ts'
 import type { Receipt } from '../../log/log.ts'
 import { parseJson } from '../../record/jcs.ts'
 import { type AgentEvent, eventSchema } from '../../record/schema.ts'
@@ -108,6 +108,7 @@ type ItemResult = z.infer<typeof item>
 /** All of them in one commit where all are good; otherwise each by itself, in the same order, so that none is lost for another. */
 async function recordEach({ log }: TenantLog, events: readonly AgentEvent[], service: Service): Promise<ItemResult[]> {
   const settled = await Promise.allSettled(events.map((event) => record(log, event)))
+  refuseUnknown(settled)
   return settled.map((outcome) => {
     if (outcome.status === 'fulfilled') {
       service.metrics.count(outcome.value.duplicate ? 'duplicates' : 'events', {})
@@ -120,6 +121,18 @@ async function recordEach({ log }: TenantLog, events: readonly AgentEvent[], ser
     const message = isIndelibleError(outcome.reason) ? outcome.reason.message : problem.message
     return { error: { code: problem.code, message } }
   })
+}
+
+/** Whoever repeats the request needs the ids of all of it: also of what is durable, since this answer has no receipts. */
+function refuseUnknown(settled: readonly PromiseSettledResult<Receipt>[]): void {
+  const unknown = settled.find((one) => one.status === 'rejected' && one.reason instanceof OutcomeUnknownError)
+  if (!unknown) return
+  const ids = settled.map((one) => {
+    if (one.status === 'fulfilled') return one.value.id
+    return one.reason instanceof OutcomeUnknownError ? one.reason.ids[0]! : null
+  })
+  const { code, message } = (unknown as PromiseRejectedResult).reason as OutcomeUnknownError
+  throw new HttpProblem(503, code, message, 1, ids)
 }
 
 /** What `record` throws at once is a rejection like any other. */
