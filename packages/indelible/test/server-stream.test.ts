@@ -126,6 +126,35 @@ describe('streams', () => {
     expect(JSON.parse(end.data!)).toEqual({ reason: 'slow', next: got.length - 1 })
   })
 
+  it('cut off one who was let go and does not take that either, and count him until then', async () => {
+    const { add, service } = fakeLog()
+    const streams = new Streams(service as never, { pollMs: 1, maxBytes: 4000, graceMs: 50, maxListeners: 1 })
+    const cutOff = vi.fn()
+    streams.open('t', 0, () => true, cutOff)
+    for (let i = 0; i < 20; i++) add('x'.repeat(500))
+    await vi.waitFor(() => expect(streams.listeners).toBe(1))
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    for (let i = 0; i < 20; i++) add('x'.repeat(500))
+    await streams.close()
+    expect(cutOff).not.toHaveBeenCalled()
+    await vi.waitFor(() => expect(cutOff).toHaveBeenCalledOnce())
+  })
+
+  it('let go of one who takes nothing while little happens, and not of one who reads', async () => {
+    const { service } = fakeLog()
+    const streams = new Streams(service as never, { pollMs: 1, heartbeatMs: 10 })
+    const reads = streams.open('t', 0, () => true)
+    const sleeps = streams.open('t', 0, () => true)
+    let beats = 0
+    const reading = (async () => {
+      for await (const _ of reads) if (++beats === 12) break
+    })()
+    await vi.waitFor(() => expect(streams.listeners).toBe(1))
+    await reading
+    expect(beats).toBe(12)
+    expect((await frames(sleeps, () => false)).at(-1)!.data).toContain('"slow"')
+  })
+
   it('wait for a listener who is behind, and lose nothing', async () => {
     const { add, service } = fakeLog()
     for (let i = 0; i < 1000; i++) add('x'.repeat(500))

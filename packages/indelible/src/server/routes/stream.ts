@@ -1,4 +1,5 @@
 /** `GET /v1/stream`: the entries of a log as they come, as server-sent events. */
+import type { HttpBindings } from '@hono/node-server'
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { HttpProblem } from '../problem.ts'
 import { indexParam, problemResponses } from '../schemas.ts'
@@ -43,7 +44,10 @@ export function addStream(app: OpenAPIHono<{ Variables: Variables }>, service: S
       await recordRead(tenant, c, 'stream')
       const now = (await tenant.log.store.head())?.size ?? 0
       const begin = last ? Number(last) + 1 : (from ?? now)
-      const body = streams.open(tenant.tenant, Math.min(begin, now), () => service.state.isActive(id))
+      const { outgoing } = (c.env ?? {}) as Partial<HttpBindings>
+      const cutOff = outgoing && (() => void (outgoing.writableFinished || outgoing.destroy()))
+      const isAllowed = () => service.state.isActive(id)
+      const body = streams.open(tenant.tenant, Math.min(begin, now), isAllowed, cutOff)
       return c.body(body, 200, {
         'content-type': 'text/event-stream; charset=utf-8',
         'cache-control': 'no-store',
