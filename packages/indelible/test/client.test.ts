@@ -1,16 +1,12 @@
 /** A log on a server, used as one of this process: the same runs, failure modes and spool. */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type ClientOptions, openClient } from '../src/client/index.ts'
+import { freePort, serve } from './serve-kit.ts'
 import { server, toolEnd } from './server-kit.ts'
-
-const bin = fileURLToPath(new URL('../bin/indelible.js', import.meta.url))
 
 function folder(): string {
   const path = mkdtempSync(join(tmpdir(), 'indelible-client-'))
@@ -206,30 +202,3 @@ describe('a server that is killed', () => {
     await once(second.child, 'exit')
   })
 })
-
-async function serve(
-  home: string,
-  port: number,
-): Promise<{ child: ChildProcess; url: string; key: string | undefined }> {
-  const env = { ...process.env, XDG_CONFIG_HOME: `${home}-config`, LOG_LEVEL: 'silent' }
-  const child = spawn(process.execPath, [bin, '--json', '--home', home, 'serve', '--port', String(port)], {
-    env,
-    stdio: ['ignore', 'pipe', 'ignore'],
-  })
-  onTestFinished(() => void child.kill('SIGKILL'))
-  let text = ''
-  child.stdout.on('data', (chunk) => {
-    text += chunk
-  })
-  await vi.waitFor(() => expect(text).toContain('\n'), { timeout: 15_000 })
-  const { url, api_key: key } = JSON.parse(text) as { url: string; api_key?: string }
-  return { child, url, key }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as { port: number }
-  await new Promise((done) => probe.close(done))
-  return port
-}

@@ -225,44 +225,6 @@ describe.skipIf(!postgres)(`a store that goes away${postgres ? '' : ': skipped, 
 })
 
 describe('more than a server can take', () => {
-  /** How long, seconds; more for a longer soak. */
-  const SECONDS = Number(process.env.INDELIBLE_SOAK_SECONDS ?? 2)
-
-  it(
-    'is refused with Retry-After, memory stays bounded, and what was acknowledged is there',
-    async () => {
-      const running = await server({ configure: { server: { max_waiting: 8, rate_limit: 0 } } })
-      const acknowledged: number[] = []
-      const statuses = new Map<number, number>()
-      const until = performance.now() + SECONDS * 1000
-      const before = process.memoryUsage.rss()
-      let peak = before
-      const body = [toolEnd({ attributes: { note: 'x'.repeat(3000) } }), toolEnd(), toolEnd()]
-      await Promise.all(
-        Array.from({ length: 64 }, async () => {
-          while (performance.now() < until) {
-            const { status, headers, body: answer } = await running.json('/v1/events', { body })
-            statuses.set(status, (statuses.get(status) ?? 0) + 1)
-            if (status === 200) acknowledged.push(...answer.results.map(({ index }: { index: number }) => index))
-            else {
-              expect([status, headers.get('retry-after')]).toEqual([503, '1'])
-              peak = Math.max(peak, process.memoryUsage.rss())
-            }
-          }
-        }),
-      )
-      expect(statuses.get(503)).toBeGreaterThan(0)
-      expect(acknowledged.length).toBeGreaterThan(0)
-      expect(new Set(acknowledged).size).toBe(acknowledged.length)
-      // Of the clients, which are in this process too, and of the server.
-      expect((peak - before) / 2 ** 20).toBeLessThan(400)
-      const { body: report } = await running.json('/v1/verify', { method: 'POST' })
-      expect(report.findings).toEqual([])
-      expect(report.size).toBeGreaterThan(acknowledged.length)
-    },
-    60_000 + SECONDS * 2000,
-  )
-
   it('of one key is 429, and other keys do not notice', async () => {
     const running = await server({ configure: { server: { rate_limit: 5 } } })
     const [loud, quiet] = ['a', 'b'].map(() => running.key({ role: 'writer', tenant: 'default' }))

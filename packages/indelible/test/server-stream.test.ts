@@ -114,7 +114,7 @@ describe('streams', () => {
 
   it('let go of a listener who does not read, with the index where he goes on', async () => {
     const { add, service } = fakeLog()
-    const streams = new Streams(service as never, { pollMs: 1, maxBytes: 4000 })
+    const streams = new Streams(service as never, { pollMs: 1, maxBytes: 4000, heartbeatMs: 50 })
     const slow = streams.open('t', 0, () => true)
     await vi.waitFor(() => expect(streams.listeners).toBe(1))
     await new Promise((resolve) => setTimeout(resolve, 20))
@@ -153,6 +153,22 @@ describe('streams', () => {
     await reading
     expect(beats).toBe(12)
     expect((await frames(sleeps, () => false)).at(-1)!.data).toContain('"slow"')
+  })
+
+  it('read for one who falls behind as fast as he takes it, and hold up nobody', async () => {
+    const { add, service } = fakeLog()
+    const streams = new Streams(service as never, { pollMs: 1, maxBytes: 4000 })
+    const slow = streams.open('t', 0, () => true)
+    const fast = frames(
+      streams.open('t', 0, () => true),
+      (all) => all.length === 500,
+    )
+    await vi.waitFor(() => expect(streams.listeners).toBe(2))
+    for (let i = 0; i < 500; i++) add('x'.repeat(500))
+    expect(await fast).toHaveLength(500)
+    const got = await frames(slow, (all) => all.length === 500)
+    expect(got.map(({ id }) => Number(id))).toEqual(Array.from({ length: 500 }, (_, i) => i))
+    await streams.close()
   })
 
   it('wait for a listener who is behind, and lose nothing', async () => {

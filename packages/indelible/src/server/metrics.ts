@@ -40,6 +40,14 @@ export function createMetrics(gauges: { readonly openLogs: () => number }): Metr
       this.set(gauges.openLogs())
     },
   })
+  new Gauge({
+    name: 'process_resident_memory_bytes',
+    help: 'Memory of the process, as Prometheus names it',
+    registers,
+    collect() {
+      this.set(process.memoryUsage.rss())
+    },
+  })
   return {
     count(name, labels, by = 1) {
       if (name === 'requests') counters.requests.inc(labels, by)

@@ -1,8 +1,9 @@
 /**
- * Tails of logs for many listeners. One reader for each log asks for its head and makes each entry's frame once; a listener
- * costs its buffer. Whoever does not keep up is told so and let go: with the last id that he saw he goes on where he was. Whoever
- * does not even take that is cut off: what waits for a connection that nobody reads must not wait for ever.
+ * Tails of logs for many listeners. One reader for each log asks for its head and makes each entry's frame once; a listener costs
+ * references to them. Whoever does not keep up is read for by himself, as fast as he takes it. Whoever takes nothing is told so and
+ * let go, and cut off if he does not take that either: what waits for a connection that nobody reads must not wait for ever.
  */
+import { setImmediate } from 'node:timers/promises'
 import { concat, fromUtf8, utf8 } from '../bytes.ts'
 import { isIndelibleError } from '../errors.ts'
 import type { LogStore, StoredEntry } from '../store/store.ts'
@@ -25,7 +26,7 @@ export const STREAM_LIMITS: StreamLimits = {
   maxBytes: 1024 * 1024,
   pollMs: 100,
   heartbeatMs: 15_000,
-  graceMs: 10_000,
+  graceMs: 5000,
 }
 
 /** Why the server ended a stream. A client goes on with `Last-Event-ID` after each but `forbidden`. */
@@ -228,24 +229,29 @@ class Tail {
     const size = (await store.head())?.size ?? 0
     for await (const rows of store.entries(this.#position!, size)) {
       for (const chunk of chunksOf(rows, this.#limits.maxBytes * CHUNK_SHARE)) {
-        for (const listener of this.#live) this.#give(listener, chunk)
+        const behind = [...this.#live].filter((listener) => !this.#give(listener, chunk))
         this.#position = chunk.end
+        for (const listener of behind) {
+          this.#live.delete(listener)
+          void this.#catchUp(listener)
+        }
+        // Of much at once, connections take their share before the next: who reads must not look as if he did not.
+        await setImmediate()
       }
     }
     // Rows that were purged are left out by the store.
     this.#position = Math.max(this.#position!, size)
   }
 
-  #give(listener: Listener, { start, end, bytes, frames }: Chunk): void {
-    if (end <= listener.next) return
-    if (this.#room(listener) <= 0) {
-      this.#dismiss(listener, 'slow')
-      return
-    }
+  /** Returns whether there was room for it. */
+  #give(listener: Listener, { start, end, bytes, frames }: Chunk): boolean {
+    if (end <= listener.next) return true
+    if (this.#room(listener) <= 0) return false
     // He joined in the middle of it only if he was ahead of all others.
     if (listener.next > start) for (const frame of frames(listener.next)) this.#send(listener, frame)
     else this.#send(listener, bytes)
     listener.next = end
+    return true
   }
 
   #send(listener: Listener, bytes: Uint8Array): void {
@@ -258,7 +264,7 @@ class Tail {
     return controller.desiredSize ?? 0
   }
 
-  /** Reads for one listener what came before he did, as fast as he takes it, until he is where the others are. */
+  /** Reads for one listener what came before he did, or while there was no room, as fast as he takes it, until he is where the others are. */
   async #catchUp(listener: Listener): Promise<void> {
     const most = this.#limits.maxBytes * CHUNK_SHARE
     try {
