@@ -35,7 +35,7 @@ const optionsSchema = z
     /** Object Lock: nobody can delete it, or only who may bypass governance. */
     lock: z.enum(['compliance', 'governance']).optional(),
     /** For how long. */
-    retain: durationSchema.optional(),
+    retain: durationSchema().optional(),
   })
   .refine(({ lock, retain }) => (lock === undefined) === (retain === undefined), 'lock and retain go together')
 

@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { IndelibleError } from '../errors.ts'
+import { once } from '../once.ts'
 import { parseJson } from '../record/jcs.ts'
 import { anchorsSection } from './anchors-section.ts'
 import { auditSection } from './audit-section.ts'
@@ -14,33 +15,36 @@ import { privacySection } from './privacy-section.ts'
 import { retentionSection } from './retention-section.ts'
 import { serverSection } from './server-section.ts'
 
-export const configSchema = z.strictObject({
-  log: z.strictObject({
-    origin: z.string().min(1).max(255),
-    /** URL of the store, such as `sqlite:PATH`; a path is relative to the home. */
-    store: z.string().default('sqlite:log.db'),
-    profile: z.enum(['default', 'fips']).default('default'),
-    /** Most entries of one commit. */
-    max_batch: z.number().int().min(1).max(100_000).default(1000),
-    /** Most bytes that wait in memory for a commit. */
-    max_pending_bytes: z.number().int().min(1_048_576).default(268_435_456),
+/** Made when a configuration is read: whoever imports us need not have one. */
+const configSchema = once(() =>
+  z.strictObject({
+    log: z.strictObject({
+      origin: z.string().min(1).max(255),
+      /** URL of the store, such as `sqlite:PATH`; a path is relative to the home. */
+      store: z.string().default('sqlite:log.db'),
+      profile: z.enum(['default', 'fips']).default('default'),
+      /** Most entries of one commit. */
+      max_batch: z.number().int().min(1).max(100_000).default(1000),
+      /** Most bytes that wait in memory for a commit. */
+      max_pending_bytes: z.number().int().min(1_048_576).default(268_435_456),
+    }),
+    keys: z
+      .strictObject({
+        /** Where the keys folder is, relative to the home. */
+        dir: z.string().default('keys'),
+        /** A lasting name of this host, where host names change with each start. */
+        host: z.string().optional(),
+      })
+      .prefault({}),
+    privacy: privacySection(),
+    anchors: anchorsSection(),
+    audit: auditSection(),
+    capture: captureSection(),
+    retention: retentionSection(),
+    server: serverSection(),
   }),
-  keys: z
-    .strictObject({
-      /** Where the keys folder is, relative to the home. */
-      dir: z.string().default('keys'),
-      /** A lasting name of this host, where host names change with each start. */
-      host: z.string().optional(),
-    })
-    .prefault({}),
-  privacy: privacySection,
-  anchors: anchorsSection,
-  audit: auditSection,
-  capture: captureSection,
-  retention: retentionSection,
-  server: serverSection,
-})
-export type Config = z.infer<typeof configSchema>
+)
+export type Config = z.infer<ReturnType<typeof configSchema>>
 
 /** Environment variables that are no configuration keys. */
 const OTHER_VARIABLES = new Set(['INDELIBLE_HOME', 'INDELIBLE_IDENTITY_TOKEN', 'INDELIBLE_OWNER'])
@@ -94,7 +98,7 @@ export function loadConfig(home: string, env: NodeJS.ProcessEnv = process.env): 
  * @throws IndelibleError `ERR_CONFIG_INVALID`
  */
 export function parseConfig(value: unknown, where: (key: string) => string): Config {
-  const parsed = configSchema.safeParse(value)
+  const parsed = configSchema().safeParse(value)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   const path = issue!.path.join('.')
@@ -135,14 +139,14 @@ export function parseConfigText(key: string, text: string): unknown {
 
 /** Every key there is, as `section.key`. */
 export function configKeys(): string[] {
-  return Object.keys(configSchema.shape).flatMap((section) => [
+  return Object.keys(configSchema().shape).flatMap((section) => [
     section,
     ...Object.keys(sectionShape(section)!).map((key) => `${section}.${key}`),
   ])
 }
 
 function sectionShape(section: string): Readonly<Record<string, z.ZodType>> | undefined {
-  const shape: Readonly<Record<string, z.ZodType>> = configSchema.shape
+  const shape: Readonly<Record<string, z.ZodType>> = configSchema().shape
   return Object.hasOwn(shape, section) ? (bare(shape[section]!) as z.ZodObject).shape : undefined
 }
 

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { fromBase64, isEqual, toBase64 } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
+import { once } from '../once.ts'
 import { makePrivateDirectory, withFileLock, writeFileAtomic } from './files.ts'
 
 export interface LogPin {
@@ -21,13 +22,15 @@ export interface LogPin {
   readonly home?: string | undefined
 }
 
-const pinSchema = z.strictObject({
-  origin: z.string(),
-  key: z.string(),
-  size: z.number().int().nonnegative(),
-  root: z.string(),
-  home: z.string().optional(),
-})
+const pinSchema = once(() =>
+  z.strictObject({
+    origin: z.string(),
+    key: z.string(),
+    size: z.number().int().nonnegative(),
+    root: z.string(),
+    home: z.string().optional(),
+  }),
+)
 
 /** `$XDG_CONFIG_HOME/indelible/pins`, by default below `~/.config`. */
 export function defaultPinDirectory(env: NodeJS.ProcessEnv = process.env): string {
@@ -104,7 +107,7 @@ function isSameCheckpoint(a: LogPin, b: LogPin | null): boolean {
 
 function readPin(path: string): LogPin {
   try {
-    const pin = pinSchema.parse(JSON.parse(readFileSync(path, 'utf8')))
+    const pin = pinSchema().parse(JSON.parse(readFileSync(path, 'utf8')))
     return { ...pin, root: fromBase64(pin.root) }
   } catch (cause) {
     throw damaged(path, { cause })
