@@ -1,6 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, it, vi } from 'vitest'
+import { FolderBox } from '../src/decision/approval-box.ts'
+import { Approvals } from '../src/decision/approvals.ts'
 import { recordApproval, recordAttestation, recordWaiver } from '../src/decision/decisions.ts'
 import { listWaivers } from '../src/decision/waivers.ts'
 import { createIdentity, newIdentityToken } from '../src/keys/identities.ts'
@@ -241,6 +244,35 @@ describe('an approval at run time', () => {
     })
     writeFileSync(join(home, 'approvals', `${asked.id}.decisions`), `${forged.id}\n`)
     await expect(asked.wait()).rejects.toMatchObject({ code: 'ERR_SIGNATURE_INVALID' })
+  })
+
+  it('is waited for without reading the log again and again', async () => {
+    const { home, log, query, person, approvals } = await office()
+    const people = [await person('alice'), await person('bob'), await person('carol')]
+    const approvers = people.map(({ name }) => name)
+    const asked = await approvals.request({ actor: bot, tool: 'pay', args: { sum: 5 }, approvers, quorum: 3 })
+    const registers = vi.spyOn(query, 'all')
+    const proofs = vi.spyOn(log, 'prove')
+    const waiting = asked.wait()
+    await approvals.decide(asked.id, 'approved', people[0]!)
+    await approvals.decide(asked.id, 'approved', people[1]!)
+    await vi.waitFor(() => expect(proofs.mock.calls.length).toBeGreaterThan(4))
+    await sleep(300)
+    const calls = () => [registers.mock.calls.length, proofs.mock.calls.length]
+    const before = calls()
+    for (let i = 0; i < 10; i++) {
+      await log.record({ type: 'x.other', actor: bot })
+      await sleep(50)
+    }
+    // Neither time nor what else the log takes is a reason to look.
+    expect(calls()).toEqual(before)
+    await approvals.decide(asked.id, 'approved', people[2]!)
+    expect(await waiting).toMatchObject({ decision: 'approved', by: approvers })
+    // Three votes, one reading of the register for all of them.
+    registers.mockClear()
+    const fresh = new Approvals(log, query, new FolderBox(home))
+    await (await fresh.resume(asked.id)).wait()
+    expect(registers).toHaveBeenCalledTimes(1)
   })
 
   it('takes a token for a person without a key, until it is revoked', async () => {

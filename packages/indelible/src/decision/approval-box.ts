@@ -2,7 +2,7 @@
  * Requests that wait for people: what is shown to them stays beside the log only as long as it is needed, because the log may
  * be told to withhold it. Nothing in here is believed: it must have the digest that the log states.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import { sha256 } from '#crypto'
 import { toBase64Url } from '../bytes.ts'
@@ -48,6 +48,11 @@ export interface ApprovalBox {
   /** Runs `work` while nobody else decides this request; `add` notes the id of an entry that decides it. */
   deciding<T>(id: string, work: (add: (entryId: string) => void) => Promise<T>): Promise<T>
   remove(id: string): Promise<void>
+  /**
+   * Calls `listener` soon after something may have happened to a request, as far as the system can tell. Whoever waits looks
+   * now and then all the same. Returns what ends it.
+   */
+  watch?(id: string, listener: () => void): () => void
 }
 
 /** How long a request that has expired is kept for the one who asked to come back for the answer, ms. */
@@ -101,6 +106,19 @@ export class FolderBox implements ApprovalBox {
   async remove(id: string): Promise<void> {
     // The request first: without it nothing can be decided any more.
     for (const kind of ['json', 'decisions']) rmSync(this.#path(id, kind), { force: true })
+  }
+
+  watch(id: string, listener: () => void): () => void {
+    try {
+      const watcher = watch(this.#folder, { persistent: false }, (_, name) => {
+        if (name === null || name.startsWith(id)) listener()
+      })
+      watcher.on('error', () => watcher.close())
+      return () => watcher.close()
+    } catch {
+      // Too many watches, or a file system that has none.
+      return () => {}
+    }
   }
 
   #path(id: string, kind: string): string {

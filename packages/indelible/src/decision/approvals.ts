@@ -4,7 +4,6 @@
  * A decision is bound to the digest of what was asked for: the tool, its arguments, and what the approvers were shown. The one
  * who waits believes nothing but proven entries of the log that are by whom they name.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { randomBytes } from '#crypto'
 import { toBase64Url } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
@@ -18,6 +17,7 @@ import { canonicalize, type Json, parseJson } from '../record/jcs.ts'
 import type { AgentEvent } from '../record/schema.ts'
 import { parseTime } from '../record/time.ts'
 import { type ApprovalBox, type BoxedRequest, digestRequest } from './approval-box.ts'
+import { Pauses } from './approval-wait.ts'
 import { IdentityRegister, provenRecord } from './register.ts'
 
 export interface ApprovalRequest {
@@ -59,7 +59,6 @@ export interface PendingApproval {
 }
 
 const DEFAULT_EXPIRES_MS = 10 * 60_000
-const POLL_MS = 200
 
 export class Approvals {
   readonly register: IdentityRegister
@@ -187,9 +186,10 @@ export class Approvals {
       if (!request.approvers.includes(by)) {
         throw new IndelibleError('ERR_APPROVAL_REFUSED', 'the request names other approvers')
       }
-      const before = await this.ruling(request, digest)
+      const { votes } = await this.#votes(request, digest, await this.#box.decisions(id))
+      const before = this.#rule(request, votes)
       if (before) throw new IndelibleError('ERR_APPROVAL_CONCLUDED', `the request is ${before.decision} already`)
-      if ((await this.#votes(request, digest)).some((vote) => vote.by === by)) {
+      if (votes.some((vote) => vote.by === by)) {
         throw new IndelibleError('ERR_APPROVAL_CONCLUDED', 'this person has decided it already')
       }
       if (this.#clock() >= parseTime(request.expires)) throw expired(request)
@@ -215,7 +215,11 @@ export class Approvals {
 
   /** What the decisions in the log amount to; `null` while too few have decided. Of a request that expired: `expired`. */
   async ruling(request: BoxedRequest, digest: string): Promise<Ruling | null> {
-    const votes = await this.#votes(request, digest)
+    const { votes } = await this.#votes(request, digest, await this.#box.decisions(request.id))
+    return this.#rule(request, votes)
+  }
+
+  #rule(request: BoxedRequest, votes: readonly Vote[]): Ruling | null {
     const entries = votes.map(({ index }) => index)
     const by = votes.map((vote) => vote.by)
     if (votes.some(({ outcome }) => outcome === 'rejected')) return { decision: 'rejected', by, entries }
@@ -226,17 +230,33 @@ export class Approvals {
 
   /** Waits for a ruling. Of one that expired an entry is written, once. */
   async wait(request: BoxedRequest, digest: string, signal?: AbortSignal): Promise<Ruling> {
-    for (;;) {
-      signal?.throwIfAborted()
-      const ruling = await this.ruling(request, digest)
-      if (ruling) {
-        if (ruling.decision === 'expired') await this.#recordExpired(request, digest)
-        if (ruling.decision !== 'approved') await this.#box.remove(request.id)
-        return ruling
+    const pauses = new Pauses(this.#box, request.id)
+    try {
+      // Looked at again only if that could change the answer: a vote that was found counts or not, whatever comes after it.
+      for (let seen: string | null = null; ; ) {
+        signal?.throwIfAborted()
+        const noted = await this.#box.decisions(request.id)
+        const isOver = this.#clock() >= parseTime(request.expires)
+        const now = JSON.stringify([noted, isOver])
+        if (now !== seen) {
+          const { votes, isComplete } = await this.#votes(request, digest, noted)
+          const ruling = this.#rule(request, votes)
+          if (ruling) return await this.#ended(request, digest, ruling)
+          pauses.restart()
+          // Noted before it is recorded: what is not there yet is looked for until it is.
+          seen = isComplete ? now : null
+        }
+        await pauses.pause(parseTime(request.expires) - this.#clock(), signal)
       }
-      const leftMs = parseTime(request.expires) - this.#clock()
-      await sleep(Math.max(1, Math.min(POLL_MS, leftMs)), undefined, signal ? { signal } : {})
+    } finally {
+      pauses.close()
     }
+  }
+
+  async #ended(request: BoxedRequest, digest: string, ruling: Ruling): Promise<Ruling> {
+    if (ruling.decision === 'expired') await this.#recordExpired(request, digest)
+    if (ruling.decision !== 'approved') await this.#box.remove(request.id)
+    return ruling
   }
 
   /** Whether a request waits, or was approved and is yet to be used. */
@@ -270,7 +290,7 @@ export class Approvals {
 
   async #pending(id: string): Promise<PendingApproval> {
     const { request, digest } = await this.#open(id)
-    const votes = await this.#votes(request, digest)
+    const { votes } = await this.#votes(request, digest, await this.#box.decisions(id))
     return {
       id,
       digest,
@@ -293,33 +313,42 @@ export class Approvals {
     return { request, digest }
   }
 
-  async #votes(request: BoxedRequest, digest: string): Promise<Vote[]> {
-    const votes = new Map<string, Vote>()
-    for (const entryId of await this.#box.decisions(request.id)) {
-      const vote = await this.#vote(entryId, request, digest)
-      if (vote && !votes.has(vote.by)) votes.set(vote.by, vote)
+  /** The votes that count; `isComplete` if every decision that was noted is in the log. */
+  async #votes(
+    request: BoxedRequest,
+    digest: string,
+    noted: readonly string[],
+  ): Promise<{ votes: Vote[]; isComplete: boolean }> {
+    const decisions: { index: number; record: ReadRecord }[] = []
+    let isComplete = true
+    for (const entryId of noted) {
+      const decision = await this.#decision(entryId)
+      if (decision === null) isComplete = false
+      else if (decision.record.type === 'approval.decided' && decision.record.subject_digest === digest)
+        decisions.push(decision)
     }
-    return [...votes.values()].sort((a, b) => a.index - b.index)
+    // The register is read once for all of them, and as far as the last one.
+    const upTo = Math.max(0, ...decisions.map(({ index }) => index + 1))
+    const votes = new Map<string, Vote>()
+    for (const { index, record } of decisions) {
+      const { name } = await this.register.checkDecision(index, record, upTo)
+      const { observed, outcome } = record
+      const isTheirs = request.approvers.includes(name) && !request.requester.includes(name)
+      if (!isTheirs || observed >= request.expires || votes.has(name)) continue
+      if (outcome === 'approved' || outcome === 'rejected') votes.set(name, { by: name, index, outcome })
+    }
+    return { votes: [...votes.values()].sort((a, b) => a.index - b.index), isComplete }
   }
 
-  async #vote(entryId: string, request: BoxedRequest, digest: string): Promise<Vote | null> {
-    let index: number
-    let record: ReadRecord
+  /** An entry that is noted as a decision, proven; `null` if it is not there yet, or never will be. */
+  async #decision(entryId: string): Promise<{ index: number; record: ReadRecord } | null> {
     try {
-      const proven = await this.#log.prove(entryId)
-      index = proven.index
-      record = parseEntry(proven.entry)
+      const { index, entry } = await this.#log.prove(entryId)
+      return { index, record: parseEntry(entry) }
     } catch (error) {
-      // Noted before it is recorded: it may not be there yet, or never.
       if (isIndelibleError(error, 'ERR_ENTRY_NOT_FOUND')) return null
       throw error
     }
-    if (record.type !== 'approval.decided' || record.subject_digest !== digest) return null
-    const { name } = await this.register.checkDecision(index, record)
-    const { observed, outcome } = record
-    const counts = request.approvers.includes(name) && !request.requester.includes(name) && observed < request.expires
-    if (!counts || (outcome !== 'approved' && outcome !== 'rejected')) return null
-    return { by: name, index, outcome }
   }
 
   async #identify(credential: Credential): Promise<string> {

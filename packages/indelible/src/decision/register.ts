@@ -28,6 +28,8 @@ export interface Identity {
 export class IdentityRegister {
   readonly #log: Log
   readonly #query: QueryEngine
+  /** What was read last, and how many entries the log had then: it stays true of those for ever. */
+  #known: { readonly size: number; readonly history: ReadonlyMap<string, readonly Identity[]> } | null = null
 
   constructor(log: Log, query: QueryEngine) {
     this.#log = log
@@ -39,8 +41,21 @@ export class IdentityRegister {
     return new Map([...(await this.#history())].map(([name, registrations]) => [name, registrations.at(-1)!]))
   }
 
-  /** Registrations of each name, in the order of the log: one ends where the next begins. */
-  async #history(): Promise<Map<string, Identity[]>> {
+  /**
+   * Registrations of each name, in the order of the log: one ends where the next begins.
+   * @param upTo entries that must be taken into account. Default all that there are
+   */
+  async #history(upTo?: number): Promise<ReadonlyMap<string, readonly Identity[]>> {
+    if (this.#known && upTo !== undefined && this.#known.size >= upTo) return this.#known.history
+    // Before it is read: what comes meanwhile may be in it, and is read again next time.
+    const size = (await this.#log.store.head())?.size ?? 0
+    if (this.#known?.size === size) return this.#known.history
+    const history = await this.#read()
+    this.#known = { size, history }
+    return history
+  }
+
+  async #read(): Promise<Map<string, Identity[]>> {
     const found = new Map<string, Identity[]>()
     for (const { index, record } of await readStatements(this.#log, this.#query, 'audit.identity.')) {
       const { type, audit } = record
@@ -127,10 +142,11 @@ export class IdentityRegister {
 
   /**
    * Whether a decision in the log is by whom it names, who counted when it was made.
+   * @param upTo above `index`: of several decisions, the end of the last one, so that the register is read once for all
    * @throws IndelibleError `ERR_SIGNATURE_INVALID`, `ERR_IDENTITY_UNKNOWN`, `ERR_IDENTITY_REVOKED`
    */
-  async checkDecision(index: number, record: ReadRecord): Promise<Identity> {
-    const identity = (await this.#history()).get(record.actor.id)?.findLast(({ since }) => since < index)
+  async checkDecision(index: number, record: ReadRecord, upTo = index): Promise<Identity> {
+    const identity = (await this.#history(upTo)).get(record.actor.id)?.findLast(({ since }) => since < index)
     if (!identity) {
       throw new IndelibleError('ERR_IDENTITY_UNKNOWN', `entry ${index} is by nobody whom the log knows`)
     }
