@@ -6,7 +6,16 @@
  * backup of its database. Without `vault.key` the file says nothing: keys and identifiers in it are encrypted, and are
  * found by a keyed hash.
  */
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+  timingSafeEqual,
+} from 'node:crypto'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fromBase64, toBase64, toBase64Url } from '../bytes.ts'
@@ -63,8 +72,8 @@ export function createVault(directory: string): void {
 export class Vault {
   readonly id: string
   readonly #file: VaultFile
-  readonly #wrapping: Buffer
-  readonly #lookup: Buffer
+  readonly #wrapping: KeyObject
+  readonly #lookup: KeyObject
   /** Valid until another process has changed the file: a key that it has destroyed must not be used any more. */
   readonly #keys = new Map<string, Uint8Array>()
   readonly #subjects = new Map<string, SubjectKey>()
@@ -98,8 +107,9 @@ export class Vault {
     const names = entries.map(({ subjects, day }) =>
       subjects.length > 0 ? [...new Set(subjects)].map((subject) => `subject\n${subject}`) : [`day\n${day}`],
     )
-    const missing = [...new Set(names.flat())].filter((name) => !this.#subjects.has(name))
-    if (missing.length > 0) this.#load(missing)
+    const missing = new Set<string>()
+    for (const own of names) for (const name of own) if (!this.#subjects.has(name)) missing.add(name)
+    if (missing.size > 0) this.#load([...missing])
     return names.map((own) =>
       own.map((name) => this.#subjects.get(name)!).sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)),
     )
@@ -242,7 +252,8 @@ export class Vault {
   }
 }
 
-function readKeys(directory: string): { wrapping: Buffer; lookup: Buffer; check: Uint8Array } {
+/** As objects of OpenSSL: each use of plain bytes would make one, at ten times the cost of the encryption. */
+function readKeys(directory: string): { wrapping: KeyObject; lookup: KeyObject; check: Uint8Array } {
   const path = join(directory, 'vault.key')
   const text = readPrivateFile(path).trim()
   let master: Uint8Array
@@ -253,5 +264,9 @@ function readKeys(directory: string): { wrapping: Buffer; lookup: Buffer; check:
     throw new IndelibleError('ERR_KEY_INVALID', `${path} is damaged`)
   }
   const derive = (label: string) => Buffer.from(hkdfSync('sha256', master, '', `indelible/vault@1 ${label}`, KEY_BYTES))
-  return { wrapping: derive('wrap'), lookup: derive('lookup'), check: new Uint8Array(derive('check')) }
+  return {
+    wrapping: createSecretKey(derive('wrap')),
+    lookup: createSecretKey(derive('lookup')),
+    check: new Uint8Array(derive('check')),
+  }
 }

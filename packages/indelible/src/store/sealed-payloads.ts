@@ -5,9 +5,10 @@
  * A payload of an entry that concerns persons is under all of their keys together: whoever of them is forgotten, it can be
  * read no more. Others are under a key of the day on which they were recorded.
  */
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { fromBase64Url, toBase64Url } from '../bytes.ts'
 import { formatSealed, isSealed, parseSealed, sealedContext } from '../record/sealed.ts'
+import { payloadKey } from './payload-key.ts'
 import type { Batch, EntrySubjects, LogStore, StoredPayload } from './store.ts'
 
 const NONCE_BYTES = 12
@@ -90,20 +91,34 @@ function sealBatch(batch: Batch, keys: PayloadKeys, origin: string): Batch {
   const indexes = [...new Set(batch.payloads.map(({ index }) => index))]
   const found = keys.keysFor(indexes.map((index) => ({ subjects: subjects.get(index) ?? [], day })))
   const keysOf = new Map(indexes.map((index, i) => [index, found[i]!]))
-  const payloads = batch.payloads.map((payload) => sealPayload(payload, keysOf.get(payload.index)!, keys.id, origin))
+  const nonces = randomBytes(NONCE_BYTES * batch.payloads.length)
+  const payloads = batch.payloads.map((payload, i) => {
+    const nonce = nonces.subarray(i * NONCE_BYTES, (i + 1) * NONCE_BYTES)
+    return sealPayload(payload, { origin, vault: keys.id, keys: keysOf.get(payload.index)!, nonce })
+  })
   return { ...batch, payloads }
 }
 
 function sealPayload(
   { index, name, disclosure }: StoredPayload,
-  keys: readonly PayloadKey[],
-  vault: string,
-  origin: string,
+  {
+    origin,
+    vault,
+    keys,
+    nonce,
+  }: {
+    readonly origin: string
+    readonly vault: string
+    readonly keys: readonly PayloadKey[]
+    readonly nonce: Uint8Array
+  },
 ): StoredPayload {
   const at = { origin, index, name, vault, keys: keys.map(({ id }) => id) }
-  const nonce = randomBytes(NONCE_BYTES)
-  const material = keys.map(({ key }) => key)
-  const cipher = createCipheriv('aes-256-gcm', payloadKey(material, nonce), nonce)
+  const key = payloadKey(
+    keys.map(({ key }) => key),
+    nonce,
+  )
+  const cipher = createCipheriv('aes-256-gcm', key, nonce)
   cipher.setAAD(Buffer.from(sealedContext(at)))
   const box = Buffer.concat([nonce, cipher.update(disclosure, 'utf8'), cipher.final(), cipher.getAuthTag()])
   return { index, name, disclosure: formatSealed({ ...at, box: toBase64Url(box) }) }
@@ -132,9 +147,4 @@ function openPayload({ index, name, disclosure }: StoredPayload, keys: PayloadKe
   } catch {
     return BROKEN_SEAL
   }
-}
-
-/** A key of its own for each payload: no two share a nonce under one key, however many there are. */
-function payloadKey(material: readonly Uint8Array[], nonce: Uint8Array): Buffer {
-  return Buffer.from(hkdfSync('sha256', Buffer.concat(material), nonce, 'indelible/sealed@1', 32))
 }
