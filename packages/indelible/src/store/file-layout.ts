@@ -43,7 +43,7 @@ export interface LockOptions {
  */
 export function underLock<T>(folder: string, work: () => Promise<T>, { timeoutMs }: LockOptions): Promise<T> {
   const path = join(folder, 'lock')
-  const before = turns.get(folder) ?? Promise.resolve()
+  const before = turns.get(folder)
   const locked = async () => {
     const timer = setInterval(() => touch(path), TOUCH_MS)
     timer.unref()
@@ -53,7 +53,9 @@ export function underLock<T>(folder: string, work: () => Promise<T>, { timeoutMs
       clearInterval(timer)
     }
   }
-  const run = before.then(() => withFileLock(path, locked, { timeoutMs, foreignMs: FOREIGN_LOCK_MS }))
+  const take = () => withFileLock(path, locked, { timeoutMs, foreignMs: FOREIGN_LOCK_MS })
+  // At once if it can be had: what is done while others write is done sooner.
+  const run = before ? before.then(take) : take()
   const settled = run.then(
     () => {},
     () => {},

@@ -63,6 +63,11 @@ export class FileWriter {
     this.#durable = view.commit
   }
 
+  /** Somebody else of this process has failed to write a head: until it is synced anew it counts as not on the disk. */
+  doubt(): void {
+    this.#isDoubtful = true
+  }
+
   /** Under the lock: has an index that knows all of the log. */
   async prepare(): Promise<View> {
     const log = this.#log

@@ -5,14 +5,17 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { IndelibleError } from '../errors.ts'
 import { removeTemporaries } from '../keys/files.ts'
+import { BackgroundWriter } from './background.ts'
 import { storeFileError } from './file-io.ts'
 import { hasLayout, prepareFolder, underLock } from './file-layout.ts'
 import { copyOfHead, FileLog, HASH_BYTES, type View } from './file-log.ts'
 import { openRepairs, settleRepairs } from './file-recovered.ts'
 import type { Rotation } from './file-segments.ts'
 import { subjectLines } from './file-subjects.ts'
+import type { FileThreadStart } from './file-thread.ts'
 import { archivable, compressSegment, trimSegments } from './file-trim.ts'
 import { FileWriter } from './file-writer.ts'
+import { packBatch } from './packed-batch.ts'
 import { callSeal, Refusal } from './refusal.ts'
 import type {
   Batch,
@@ -69,15 +72,20 @@ export function isFileStore(folder: string): boolean {
 export class FileStore implements LogStore {
   readonly #log: FileLog
   readonly #writer: FileWriter
+  readonly #background: BackgroundWriter
   readonly #timeoutMs: number
   #queue: Promise<unknown> = Promise.resolve()
+  /** Calls that have the lock or wait for it. */
+  #waiting = 0
   #closing: Promise<void> | null = null
   #closed = false
 
   /** For {@link openFileStore}. */
   constructor(log: FileLog, options: FileStoreOptions) {
     this.#log = log
-    this.#writer = new FileWriter(log, options.rotation ?? 'daily')
+    const rotation = options.rotation ?? 'daily'
+    this.#writer = new FileWriter(log, rotation)
+    this.#background = new BackgroundWriter('file-thread', { folder: log.folder, rotation } satisfies FileThreadStart)
     this.#timeoutMs = options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS
   }
 
@@ -88,18 +96,38 @@ export class FileStore implements LogStore {
     })
   }
 
-  /** Runs `work` under the lock, one at a time. */
-  #exclusive<T>(what: string, work: (view: View) => Promise<T>): Promise<T> {
-    const run = this.#queue.then(async () => {
-      if (this.#closed) throw new IndelibleError('ERR_CLOSED', 'store is closed')
-      if (this.#log.readOnly) throw new IndelibleError('ERR_STORE_READONLY', 'store was opened for reading')
+  appendAfter(head: Head, batch: Batch): Promise<boolean> {
+    const packed = packBatch(head, batch)
+    return this.#locked('append failed', async () => {
       try {
-        const locked = async () => work(await this.#writer.prepare())
-        return await underLock(this.#log.folder, locked, { timeoutMs: this.#timeoutMs })
+        return await this.#background.append(packed)
       } catch (error) {
-        throw error instanceof Refusal ? error.reason : storeFileError(error, what)
+        // Its head may stand there and not be on the disk.
+        this.#writer.doubt()
+        throw error
       }
     })
+  }
+
+  /** Runs `work` under the lock, with an index that knows all of the log. */
+  #exclusive<T>(what: string, work: (view: View) => Promise<T>): Promise<T> {
+    return this.#locked(what, async () => work(await this.#writer.prepare()))
+  }
+
+  /** Runs `work` under the lock, one at a time; at once where nobody else waits. */
+  #locked<T>(what: string, work: () => Promise<T>): Promise<T> {
+    const inTurn = async () => {
+      try {
+        if (this.#closed) throw new IndelibleError('ERR_CLOSED', 'store is closed')
+        if (this.#log.readOnly) throw new IndelibleError('ERR_STORE_READONLY', 'store was opened for reading')
+        return await underLock(this.#log.folder, work, { timeoutMs: this.#timeoutMs })
+      } catch (error) {
+        throw error instanceof Refusal ? error.reason : storeFileError(error, what)
+      } finally {
+        this.#waiting--
+      }
+    }
+    const run = this.#waiting++ === 0 && !this.#closing ? inTurn() : this.#queue.then(inTurn)
     this.#queue = run.catch(() => {})
     return run
   }
@@ -302,8 +330,9 @@ export class FileStore implements LogStore {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#queue.then(() => {
+    this.#closing ??= this.#queue.then(async () => {
       this.#closed = true
+      await this.#background.close()
       this.#log.close()
     })
     return this.#closing

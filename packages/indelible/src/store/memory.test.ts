@@ -5,6 +5,7 @@ import { MemoryStore } from './memory.ts'
 const lacks = {
   reopen: 'lives in its process',
   processes: 'lives in one process',
+  ahead: 'writes at once: there is nothing to wait for meanwhile',
   files: 'is in memory alone',
   closed: 'is the log and its handle in one: close has nothing to let go of',
 }

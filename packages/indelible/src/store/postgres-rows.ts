@@ -1,5 +1,4 @@
 /** Rows of a `postgres:` store as the values that a store hands out. */
-import { isEqual } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
 import type { Row } from './postgres-driver.ts'
 import type { Head } from './store.ts'
@@ -29,19 +28,4 @@ export function headOf(row: Row): Head | null {
     published: String(row.published),
     minIndex: Number(row.min_index),
   }
-}
-
-/** Whether two heads are equal in all that a batch is built on; a purge moves `minIndex` alone. */
-export function isSameHead(a: Head | null, b: Head): boolean {
-  return (
-    a !== null &&
-    a.size === b.size &&
-    a.epoch === b.epoch &&
-    a.observed === b.observed &&
-    a.checkpoint === b.checkpoint &&
-    a.published === b.published &&
-    isEqual(a.mac, b.mac) &&
-    a.frontier.length === b.frontier.length &&
-    a.frontier.every((hash, i) => isEqual(hash, b.frontier[i]!))
-  )
 }

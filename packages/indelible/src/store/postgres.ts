@@ -11,11 +11,12 @@ import { isDisconnect, isPassing, postgresError } from './postgres-error.ts'
 import { withAdvisoryLock } from './postgres-lock.ts'
 import { Notices } from './postgres-notices.ts'
 import { dropPartitions } from './postgres-purge.ts'
-import { bytesOf, headOf, isSameHead } from './postgres-rows.ts'
+import { bytesOf, headOf } from './postgres-rows.ts'
 import { prepareSchema } from './postgres-schema.ts'
 import { scrub } from './postgres-scrub.ts'
 import { type PostgresPlace, parsePostgresUrl } from './postgres-url.ts'
 import { callSeal, Refusal } from './refusal.ts'
+import { isSameHead } from './same-head.ts'
 import type {
   Batch,
   Head,

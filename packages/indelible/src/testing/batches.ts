@@ -139,6 +139,16 @@ export class BatchWriter {
     return built[0]!.batch
   }
 
+  /** {@link append} of a batch that goes on from the head which this writer left, sealed before the lock is had where that works. */
+  async appendAhead(specs: readonly EntrySpec[]): Promise<Batch> {
+    const position = this.#position
+    if (position === null || !this.#store.appendAfter) return this.append(specs)
+    const built = buildBatch(position, specs)
+    if (!(await this.#store.appendAfter(position.head, built.batch))) return this.append(specs)
+    this.#position = built.position
+    return built.batch
+  }
+
   async #positionAt(head: Head | null): Promise<Position | null> {
     const own = this.#position
     if (head && own?.head.checkpoint === head.checkpoint) return { ...own, head }

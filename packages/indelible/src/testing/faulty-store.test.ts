@@ -15,7 +15,13 @@ describeStore(
     const store = faultyStore(new MemoryStore())
     return {
       open: async () => store,
-      lacks: { reopen: 'wraps memory', processes: 'wraps memory', files: 'wraps memory', closed: 'wraps memory' },
+      lacks: {
+        reopen: 'wraps memory',
+        processes: 'wraps memory',
+        ahead: 'wraps memory',
+        files: 'wraps memory',
+        closed: 'wraps memory',
+      },
     }
   },
   { describe, it },

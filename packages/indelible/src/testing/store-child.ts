@@ -13,6 +13,8 @@ export interface ChildJob {
   readonly count: number | null
   /** Whether to stop for good under the lock of the first append. */
   readonly hold?: boolean
+  /** Whether to seal before the lock is had, where the store takes that. */
+  readonly ahead?: boolean
 }
 
 const job: ChildJob = JSON.parse(process.argv[2]!)
@@ -27,9 +29,9 @@ await new Promise((resolve) => process.stdin.once('data', resolve))
 const store = await module[job.store.open]!(...job.store.args)
 const writer = new BatchWriter(store)
 for (let start = 0; job.count === null || start < job.count; start += job.batchSize) {
-  await writer.append(numbered(job.label, job.batchSize, { start, payload: true }), {
-    underLock: () => (job.hold ? stop() : undefined),
-  })
+  const specs = numbered(job.label, job.batchSize, { start, payload: true })
+  if (job.ahead) await writer.appendAhead(specs)
+  else await writer.append(specs, { underLock: () => (job.hold ? stop() : undefined) })
   say(`kept ${start + job.batchSize}`)
 }
 await store.close()

@@ -27,6 +27,8 @@ export interface StoreLacks {
   readonly reopen?: string
   /** Other processes can open the log, at once and after a crash. */
   readonly processes?: string
+  /** It has `appendAfter`. */
+  readonly ahead?: string
   /** It is in files whose bytes can be looked at. */
   readonly files?: string
   /** A closed handle answers every call with `ERR_CLOSED`. */

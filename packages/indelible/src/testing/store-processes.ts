@@ -24,7 +24,8 @@ export function processCases(define: DefineCase): void {
     async (log) => {
       for (let kill = 0; kill < KILLS; kill++) {
         const batchSize = [1, 7, 100][kill % 3]!
-        await withChild(log, { label: `killed ${kill}`, batchSize, count: null }, async (child) => {
+        const job = { label: `killed ${kill}`, batchSize, count: null, ahead: kill % 2 === 1 }
+        await withChild(log, job, async (child) => {
           child.go()
           await sleep(Math.random() * 60)
           await child.kill()

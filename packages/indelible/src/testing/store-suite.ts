@@ -2,6 +2,7 @@
  * The promises of `store.ts` as tests. A back-end is done when they pass unchanged; what it cannot promise its harness
  * declares, with the reason. They need no test runner of their own: `describe` and `it` are handed in.
  */
+import { aheadCases } from './store-ahead.ts'
 import { appendCases } from './store-append.ts'
 import { eraseCases } from './store-erase.ts'
 import type { DefineCase, StoreHarness, TestApi } from './store-kit.ts'
@@ -39,6 +40,7 @@ export function describeStore(name: string, setup: () => Promise<StoreHarness>, 
   }
   describe(`${name} store`, () => {
     describe('append', () => appendCases(define))
+    describe('append ahead of the lock', () => aheadCases(define))
     describe('lock', () => lockCases(define))
     describe('reading', () => readCases(define))
     describe('erasure', () => eraseCases(define))
