@@ -13,7 +13,7 @@ import { PrivacyPolicy } from '../src/privacy/policy.ts'
 import { type EntryFilter, parseFilter, wordsOf } from '../src/query/filter.ts'
 import { PostgresIndex } from '../src/query/postgres-index.ts'
 import { type DerivedIndex, type Page, type PageOptions, QueryEngine } from '../src/query/query.ts'
-import { SqliteIndex } from '../src/query/sqlite-index.ts'
+import { SqliteIndex, type SqliteIndexOptions } from '../src/query/sqlite-index.ts'
 import type { AgentEvent } from '../src/record/schema.ts'
 import { openFileStore } from '../src/store/file.ts'
 import { MemoryStore } from '../src/store/memory.ts'
@@ -41,7 +41,8 @@ async function logOf(
 }
 
 let files = 0
-const indexOf = (store: LogStore) => SqliteIndex.open(join(folder, `index-${files++}.db`), store)
+const indexOf = (store: LogStore, options?: SqliteIndexOptions) =>
+  SqliteIndex.open(join(folder, `index-${files++}.db`), store, options)
 
 /** Where a log and its index may be. */
 const places = [
@@ -52,6 +53,18 @@ const places = [
     make: async (events: readonly AgentEvent[]) => {
       const { store, log } = await logOf(events)
       return { store, log, index: (await indexOf(store)) as DerivedIndex }
+    },
+  },
+  {
+    name: 'in a file, in small blocks',
+    skip: false,
+    runs: 60,
+    make: async (events: readonly AgentEvent[]) => {
+      const { store, log } = await logOf(events)
+      const index = (await indexOf(store, { block: 4 })) as DerivedIndex
+      // A block that is filled in pieces, and perhaps one that is not full.
+      for (const upTo of [2, 3, 7]) await index.update(store, { upTo: Math.min(upTo, events.length + 1) })
+      return { store, log, index }
     },
   },
   {

@@ -58,10 +58,10 @@ export function mergeRuns(earlier: RunSummary, later: RunSummary): RunSummary {
 
 /** The earlier of two times, as texts. */
 export function earlierOf(a: string, b: string): string {
-  return [a, b].sort()[0]!
+  return a < b ? a : b
 }
 
 /** The later of two times, as texts. */
 export function laterOf(a: string, b: string): string {
-  return [a, b].sort()[1]!
+  return a < b ? b : a
 }
