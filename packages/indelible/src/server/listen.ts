@@ -1,13 +1,15 @@
 /** What listens: a port, TLS or none, and how long a client may take. */
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { isAbsolute, join } from 'node:path'
 import { createSecureContext } from 'node:tls'
-import { type ServerType, serve } from '@hono/node-server'
+import { getRequestListener } from '@hono/node-server'
 import type { ServerConfig } from '../config/server-section.ts'
 import { IndelibleError } from '../errors.ts'
+import type { Direct } from './direct.ts'
 
 export interface Tls {
   readonly cert: Buffer
@@ -50,9 +52,15 @@ export function readTls(home: string, { tls_cert: cert, tls_key: key }: ServerCo
   return tls
 }
 
+/** What answers: the app, and before it what some requests take a shorter way through. */
+export interface Answering {
+  readonly fetch: (request: Request) => Response | Promise<Response>
+  readonly direct: Direct
+}
+
 /** @throws IndelibleError `ERR_CONFIG_INVALID` if the address cannot be had */
 export function listen(
-  fetch: (request: Request) => Response | Promise<Response>,
+  { fetch, direct }: Answering,
   config: ServerConfig,
   tls: Tls | null,
   { host = config.host, port = config.port }: { readonly host?: string; readonly port?: number },
@@ -65,9 +73,14 @@ export function listen(
     // Node looks for slow clients only so often, every 30 s if nothing is said.
     connectionsCheckingInterval: Math.min(5000, Math.max(100, headersTimeout / 4)),
   }
-  const options = { fetch, hostname: host, port, serverOptions, ...(tls && { createServer: createTlsServer }) }
+  const app = getRequestListener(fetch, { hostname: host })
+  const listener: RequestListener = (incoming, outgoing) => {
+    if (!direct(incoming, outgoing)) void app(incoming, outgoing)
+  }
+  const server = tls ? createTlsServer(serverOptions, listener) : createServer(serverOptions, listener)
   return new Promise((done, fail) => {
-    const server = serve(options as Parameters<typeof serve>[0], (address: AddressInfo) => {
+    server.listen(port, host, () => {
+      const address = server.address() as AddressInfo
       const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
       const setTls = (next: Tls) => 'setSecureContext' in server && server.setSecureContext(next)
       done({ url: `${tls ? 'https' : 'http'}://${name}:${address.port}`, close: () => close(server), setTls })
@@ -78,9 +91,9 @@ export function listen(
   })
 }
 
-async function close(server: ServerType): Promise<void> {
+async function close(server: Server): Promise<void> {
   const closed = new Promise<void>((done) => server.close(() => done()))
-  if ('closeIdleConnections' in server) server.closeIdleConnections()
+  server.closeIdleConnections()
   await Promise.race([closed, new Promise((done) => setTimeout(done, 10_000).unref())])
-  if ('closeAllConnections' in server) server.closeAllConnections()
+  server.closeAllConnections()
 }

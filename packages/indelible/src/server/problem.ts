@@ -95,3 +95,19 @@ export function problemOf(error: unknown): HttpProblem | null {
     ? new HttpProblem(500, error.code, error.message)
     : new HttpProblem(status, error.code, error.message)
 }
+
+/** The answer that says so. */
+export interface ProblemAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly text: string
+}
+
+export function answerOf(problem: HttpProblem, requestId: string): ProblemAnswer {
+  const { status, code, message: detail, retryAfterSeconds, ids } = problem
+  const body: ProblemBody = { type: 'about:blank', status, code, detail, request_id: requestId, ...(ids && { ids }) }
+  const headers: Record<string, string> = { 'content-type': 'application/problem+json' }
+  if (retryAfterSeconds !== undefined) headers['retry-after'] = String(retryAfterSeconds)
+  if (status === 401) headers['www-authenticate'] = 'Bearer'
+  return { status, headers, text: JSON.stringify(body) }
+}

@@ -10,9 +10,13 @@ import { createLog } from '../log/home.ts'
 import { Alerts } from './alerts.ts'
 import { createApp } from './app.ts'
 import { KeyAndTokenAuth } from './auth.ts'
+import { directEvents } from './direct.ts'
 import { Directory } from './directory.ts'
+import { Gate } from './gate.ts'
+import { Ingest } from './ingest.ts'
 import { listen, readTls } from './listen.ts'
 import { createMetrics } from './metrics.ts'
+import { secureHeaderLines } from './secure-headers.ts'
 import type { Logger, Service } from './service.ts'
 import { ServerState } from './state.ts'
 import { Tenants } from './tenants.ts'
@@ -106,7 +110,8 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     },
   }
   const alerts = new Alerts(base)
-  const service: Service = Object.defineProperty({ ...base, alerts }, 'config', { get: () => config })
+  const ingest = new Ingest(base)
+  const service: Service = Object.defineProperty({ ...base, alerts, ingest }, 'config', { get: () => config })
   const watcher = new Watch(service, alerts, directory)
   watcher.schedule()
   let failures = 0
@@ -116,16 +121,18 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     if (count > 0) void stateFailures(tenants, count, logger)
   }, SIGN_IN_WINDOW_MS)
   watch.unref()
-  const app = createApp({
-    service,
+  const gate = new Gate({
     auth: new KeyAndTokenAuth(state, config.oidc),
+    rateLimit: config.rate_limit,
     onSignInFailure: () => {
       failures++
       metrics.count('sign_in_failures', {})
     },
-    probe: () => inTime(tenants.use(DEFAULT_TENANT, ({ log }) => log.store.head())),
   })
-  const { url, close, setTls } = await listen(app.fetch, config, tls, options).catch(async (error: unknown) => {
+  const probe = () => inTime(tenants.use(DEFAULT_TENANT, ({ log }) => log.store.head()))
+  const { fetch } = createApp({ service, gate, probe })
+  const direct = directEvents({ service, gate, headerLines: await secureHeaderLines() })
+  const { url, close, setTls } = await listen({ fetch, direct }, config, tls, options).catch(async (error: unknown) => {
     await directory.close()
     throw error
   })

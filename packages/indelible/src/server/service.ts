@@ -4,6 +4,7 @@ import type { ServerConfig } from '../config/server-section.ts'
 import { type Action, may, type Principal } from './access.ts'
 import type { Alerts } from './alerts.ts'
 import type { Directory } from './directory.ts'
+import type { Ingest } from './ingest.ts'
 import { HttpProblem } from './problem.ts'
 import type { ServerState } from './state.ts'
 import type { TenantLog, Tenants } from './tenants.ts'
@@ -26,6 +27,7 @@ export interface Service {
   readonly clock: () => number
   readonly alerts: Alerts
   readonly directory: Directory
+  readonly ingest: Ingest
   /** Set once the server drains: it takes no more work. */
   isDraining(): boolean
   /** Has `work` done when the server stops, before its logs are closed. */
@@ -64,14 +66,24 @@ export const TENANT_HEADER = 'indelible-tenant'
  * @throws HttpProblem 403 if the principal may not do this, or names another tenant; 400 for an operator who names none
  */
 export function tenantFor(c: ServerContext, action: Action): string {
-  authorize(c, action)
-  return tenantOf(c)
+  return tenantOfPrincipal(c.get('principal'), action, c.req.header(TENANT_HEADER))
 }
 
 /** As {@link tenantFor}, for what whoever has a key may ask. */
 export function tenantOf(c: ServerContext): string {
-  const principal = c.get('principal')
-  const named = c.req.header(TENANT_HEADER)
+  return namedTenant(c.get('principal'), c.req.header(TENANT_HEADER))
+}
+
+/**
+ * As {@link tenantFor}, of a request that is not there as a context.
+ * @param named value of the header by which an operator names a tenant
+ */
+export function tenantOfPrincipal(principal: Principal, action: Action, named: string | undefined): string {
+  if (!may(principal, action)) throw forbidden()
+  return namedTenant(principal, named)
+}
+
+function namedTenant(principal: Principal, named: string | undefined): string {
   if (principal.tenant === null) {
     if (named === undefined) throw new HttpProblem(400, 'ERR_TENANT_MISSING', `expected a header ${TENANT_HEADER}`)
     return named
@@ -98,7 +110,15 @@ export async function withLog<T>(
   action: Action,
   work: (log: TenantLog) => Promise<T>,
 ): Promise<T> {
-  const tenant = tenantFor(c, action)
+  return withTenant(service, tenantFor(c, action), work)
+}
+
+/** As {@link withLog}, of a tenant that the asker was found to have. */
+export async function withTenant<T>(
+  service: Pick<Service, 'tenants'>,
+  tenant: string,
+  work: (log: TenantLog) => Promise<T>,
+): Promise<T> {
   const result = await service.tenants.use(tenant, async (log) => ({ value: await work(log) }))
   if (result === null) throw new HttpProblem(404, 'ERR_TENANT_NOT_FOUND', 'no such tenant')
   return result.value
