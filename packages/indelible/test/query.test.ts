@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { macKey } from '#crypto'
 import { MemoryKeys } from '../src/keys/memory-keys.ts'
 import { writeFirstEntry } from '../src/log/home.ts'
@@ -15,9 +16,12 @@ import { PostgresIndex } from '../src/query/postgres-index.ts'
 import { type DerivedIndex, type Page, type PageOptions, QueryEngine } from '../src/query/query.ts'
 import { SqliteIndex, type SqliteIndexOptions } from '../src/query/sqlite-index.ts'
 import type { AgentEvent } from '../src/record/schema.ts'
+import { forgetDerived } from '../src/store/derived-scrub.ts'
 import { openFileStore } from '../src/store/file.ts'
 import { MemoryStore } from '../src/store/memory.ts'
 import { openPostgresStore } from '../src/store/postgres.ts'
+import { Connection, loadDriver } from '../src/store/postgres-driver.ts'
+import { parsePostgresUrl } from '../src/store/postgres-url.ts'
 import type { LogStore } from '../src/store/store.ts'
 import { checkProof } from '../src/verify/check-proof.ts'
 import { noServer, sharedServer } from './postgres/shared.ts'
@@ -302,5 +306,95 @@ describe('the index', () => {
     const damaged = await SqliteIndex.open(path, store)
     expect(await damaged.update(store)).toBe(4)
     await damaged.close()
+  })
+})
+
+describe('what was erased while the index was being filled', () => {
+  const secret = () => ({
+    ...{ type: 'tool.end', actor: { type: 'agent', id: 'a' }, outcome: 'success' },
+    parts: { output: { value: 'confidential' } },
+  })
+
+  it('is not put back in a file', async () => {
+    const { store, log } = await logOf([secret() as AgentEvent])
+    const path = join(folder, `index-${files++}.db`)
+    const index = await SqliteIndex.open(path, store)
+    let isErased = false
+    const racing = new Proxy(store, {
+      get(target, name) {
+        if (name !== 'payloads')
+          return typeof target[name as keyof LogStore] === 'function'
+            ? (target[name as keyof LogStore] as () => void).bind(target)
+            : undefined
+        return async function* (start: number, end: number) {
+          const rows = []
+          for await (const some of target.payloads(start, end)) rows.push(some)
+          if (!isErased) {
+            isErased = true
+            const { id } = (await log.read(1)).record
+            await target.erase([{ index: 1, name: 'output', id }])
+            await forgetDerived(path, 'index')
+          }
+          yield* rows
+        }
+      },
+    })
+    await index.update(racing)
+    expect(isErased).toBe(true)
+    expect(await index.count(parseFilter({ text: 'confidential' }), 2)).toBe(0)
+    expect(await index.size()).toBe(2)
+    await index.close()
+  })
+
+  it('is not put back in Postgres', async ({ skip }) => {
+    skip(noServer !== null, noServer ?? '')
+    const url = await sharedServer()
+    const logOrigin = `example.com/${randomBytes(6).toString('hex')}`
+    const { store, log } = await logOf([secret() as AgentEvent], () =>
+      openPostgresStore(url, { origin: logOrigin, create: true }),
+    )
+    const index = await PostgresIndex.open(url, logOrigin, store)
+    const { schema, client } = parsePostgresUrl(url)
+    const other = new Connection(await loadDriver(), client)
+    onTestFinished(() => other.close())
+    const [{ id: number }] = (await other.query(`SELECT id FROM ${schema}.logs WHERE origin = $1`, [logOrigin])) as [
+      { id: number },
+    ]
+    // Whoever fills the index has read the log, and cannot write yet.
+    await other.script(`BEGIN; LOCK TABLE ${schema}.index_state IN SHARE MODE`)
+    const updating = index.update(store)
+    const watcher = new Connection(await loadDriver(), client)
+    const isBlocked = async () => {
+      const text = `SELECT 1 FROM pg_locks WHERE relation = to_regclass($1) AND NOT granted`
+      expect(await watcher.query(text, [`${schema}.index_state`])).toHaveLength(1)
+    }
+    await vi.waitFor(isBlocked, 10_000)
+    const { id } = (await log.read(1)).record
+    const erasing = store.erase([{ index: 1, name: 'output', id }])
+    // An erasure that does not wait for who fills the index is over by then.
+    await Promise.race([erasing, sleep(500)])
+    await other.script('COMMIT')
+    expect(await erasing).toBe(1)
+    await updating
+    expect(await index.size()).toBe(2)
+    expect(await index.count(parseFilter({ text: 'confidential' }), 2)).toBe(0)
+    const stale = await other.query(`SELECT ${schema}.index_lock($1, 1, 2, 0) AS mine`, [number])
+    expect(stale).toEqual([{ mine: false }])
+    await Promise.all([watcher.close(), index.close(), log.close()])
+  })
+
+  it('and before it was filled at all is no obstacle in Postgres', async ({ skip }) => {
+    skip(noServer !== null, noServer ?? '')
+    const url = await sharedServer()
+    const logOrigin = `example.com/${randomBytes(6).toString('hex')}`
+    const { store, log } = await logOf([secret() as AgentEvent, secret() as AgentEvent], () =>
+      openPostgresStore(url, { origin: logOrigin, create: true }),
+    )
+    const { id } = (await log.read(1)).record
+    expect(await store.erase([{ index: 1, name: 'output', id }])).toBe(1)
+    const index = await PostgresIndex.open(url, logOrigin, store)
+    expect(await index.update(store)).toBe(3)
+    expect(await index.count(parseFilter({ text: 'confidential' }), 3)).toBe(1)
+    await Promise.all([index.close(), log.close()])
   })
 })

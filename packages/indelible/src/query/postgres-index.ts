@@ -72,7 +72,7 @@ export class PostgresIndex implements DerivedIndex {
   async #fits(): Promise<boolean> {
     const text = `SELECT version, size, leaf FROM ${this.#s}.index_state WHERE log = $1`
     const [state] = await this.#readers.query(text, [this.#log])
-    if (!state || (state.version === INDEX_VERSION && state.size === 0)) return true
+    if (!state || ((state.version === INDEX_VERSION || state.version === 0) && state.size === 0)) return true
     const head = await this.#store.head()
     if (state.version !== INDEX_VERSION || !head || head.size < state.size) return false
     try {
@@ -103,9 +103,14 @@ export class PostgresIndex implements DerivedIndex {
   }
 
   async size(): Promise<number> {
-    if (this.#isUseless) return 0
-    const [row] = await this.#readers.query(`SELECT size FROM ${this.#s}.index_state WHERE log = $1`, [this.#log])
-    return (row?.size as number | undefined) ?? 0
+    return this.#isUseless ? 0 : (await this.#state()).size
+  }
+
+  /** How far the index has come, and a number that rises when something is deleted. */
+  async #state(): Promise<{ readonly size: number; readonly generation: number }> {
+    const text = `SELECT size, generation FROM ${this.#s}.index_state WHERE log = $1`
+    const [row] = await this.#readers.query(text, [this.#log])
+    return { size: 0, generation: 0, ...row }
   }
 
   async update(store: LogStore, options: UpdateOptions = {}): Promise<number> {
@@ -113,13 +118,13 @@ export class PostgresIndex implements DerivedIndex {
     const size = options.upTo ?? (await store.head())?.size ?? 0
     let indexed = 0
     for (;;) {
-      const start = await this.size()
+      const { size: start, generation } = await this.#state()
       if (start >= size || options.signal?.aborted) return indexed
       const end = Math.min(size, start + CHUNK)
       const chunk = await readChunk(this.#readers.query, this.#s, this.#log, start, end)
       const leaf = chunk.leaf ?? (await store.leaves(end - 1, end))[0]!
       try {
-        if (await this.#write(start, end, chunk.rows, leaf)) indexed += end - start
+        if (await this.#write({ start, end, generation }, chunk.rows, leaf)) indexed += end - start
         // Somebody else is at it.
         else await sleep(20)
       } catch (error) {
@@ -131,15 +136,20 @@ export class PostgresIndex implements DerivedIndex {
     }
   }
 
-  /** `false` if another process indexes these entries, or has. */
-  async #write(start: number, end: number, rows: readonly Indexed[], leaf: Uint8Array): Promise<boolean> {
+  /** `false` if another process indexes these entries, or has, or if something was deleted since they were read. */
+  async #write(
+    { start, end, generation }: { start: number; end: number; generation: number },
+    rows: readonly Indexed[],
+    leaf: Uint8Array,
+  ): Promise<boolean> {
     const connection = this.#writer
     try {
       await connection.script('BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off')
-      const [lock] = await connection.query(`SELECT ${this.#s}.index_lock($1, $2, $3) AS mine`, [
+      const [lock] = await connection.query(`SELECT ${this.#s}.index_lock($1, $2, $3, $4) AS mine`, [
         this.#log,
         INDEX_VERSION,
         start,
+        generation,
       ])
       if (lock!.mine) await indexRows(connection, this.#s, this.#log, rows, { size: end, leaf })
       await connection.script(lock!.mine ? 'COMMIT' : 'ROLLBACK')

@@ -1,6 +1,6 @@
 /**
  * The tables of a `postgres:` store, as migrations. The first makes what a log is; the second the index of queries, which is
- * derived and may be emptied at any time.
+ * derived and may be emptied at any time; the third keeps that index from putting back what was erased while it was read.
  *
  * Who may do what: the owner of the schema everything; a writer SELECT, INSERT and the functions that move the head; a reader
  * SELECT. Rows are visible by `access`: by log, and within it by tenant. Row-level security stands on the partitioned
@@ -9,7 +9,7 @@
  */
 
 /** The SQL of each version, for a schema of the given name. Version N is the first N of them. */
-export const MIGRATIONS: readonly ((schema: string) => string)[] = [logTables, indexTables]
+export const MIGRATIONS: readonly ((schema: string) => string)[] = [logTables, indexTables, indexGenerations]
 
 function logTables(s: string): string {
   return `
@@ -282,6 +282,31 @@ function indexTables(s: string): string {
       DELETE FROM ${s}.index_words WHERE log = wanted;
       DELETE FROM ${s}.index_blocks WHERE log = wanted;
       DELETE FROM ${s}.index_runs WHERE log = wanted;
+    END $$;
+    REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ${s} FROM PUBLIC;
+  `
+}
+
+/**
+ * `generation` rises with every deletion. Whoever indexes reads it before the log, and writes only if it is still the same;
+ * whoever deletes raises it first, and so waits for one that is writing, and finds what that one wrote.
+ */
+function indexGenerations(s: string): string {
+  return `
+    ALTER TABLE ${s}.index_state ADD COLUMN generation bigint NOT NULL DEFAULT 0;
+    DROP FUNCTION ${s}.index_lock(int, int, bigint);
+    -- False if somebody else indexed meanwhile, or is about to, or if something was deleted.
+    CREATE FUNCTION ${s}.index_lock(wanted int, wanted_version int, from_size bigint, read_at bigint)
+    RETURNS boolean LANGUAGE plpgsql ${DEFINER} AS $$
+    BEGIN
+      PERFORM ${s}.check_writer(wanted);
+      INSERT INTO ${s}.index_state VALUES (wanted, wanted_version, 0, '') ON CONFLICT DO NOTHING;
+      -- Made by a deletion before anything was indexed.
+      UPDATE ${s}.index_state SET version = wanted_version WHERE log = wanted AND version = 0;
+      PERFORM 1 FROM ${s}.index_state
+        WHERE log = wanted AND version = wanted_version AND size = from_size AND generation = read_at
+        FOR UPDATE SKIP LOCKED;
+      RETURN FOUND;
     END $$;
     REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ${s} FROM PUBLIC;
   `

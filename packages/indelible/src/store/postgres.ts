@@ -371,6 +371,7 @@ class PostgresStore implements LogStore {
       if (below % 256 !== 0 || below > size || below < minIndex) {
         throw new RangeError(`cannot purge below ${below}: log has entries ${minIndex} to ${size}`)
       }
+      await connection.query(raiseGeneration(this.#s), [this.#log])
       await connection.query(`UPDATE ${this.#s}.head SET min_index = $2 WHERE log = $1`, [this.#log, below])
       return true
     })
@@ -422,6 +423,7 @@ class PostgresStore implements LogStore {
     let erased = 0
     const places = [parts.map(({ index }) => index), parts.map(({ name }) => name)]
     await this.#exclusive('erase', async ({ query }) => {
+      await query(raiseGeneration(this.#s), [this.#log])
       const match = '(idx, part) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))'
       const rows = await query(
         `DELETE FROM ${this.#s}.payloads WHERE log = $1 AND ${match.replace('part', 'name')} RETURNING 1`,
@@ -523,4 +525,10 @@ function sealedOn(head: Head | null, { head: { checkpoint, size }, macs }: Batch
 
 function conflict(message: string): IndelibleError {
   return new IndelibleError('ERR_STORE_CONFLICT', message)
+}
+
+/** What the index of queries has read and not yet written must not come back after a deletion: see `indexGenerations`. */
+function raiseGeneration(s: string): string {
+  return `INSERT INTO ${s}.index_state VALUES ($1, 0, 0, '', 1)
+    ON CONFLICT (log) DO UPDATE SET generation = index_state.generation + 1`
 }
