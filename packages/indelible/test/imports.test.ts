@@ -1,4 +1,7 @@
+import { Command } from 'commander'
 import { describe, expect, it } from 'vitest'
+import { COMMANDS, neededBy } from '../src/cli/commands.ts'
+import { Context } from '../src/cli/context.ts'
 import { Sandbox } from './cli/kit.ts'
 
 const DIST = new URL('../dist/', import.meta.url).href
@@ -30,6 +33,8 @@ async function loadedBy(box: Sandbox, program: string, env: NodeJS.ProcessEnv = 
 /** What only some use; recording must not load it. */
 const ELSEWHERE =
   /^(verify\/verify-log|verify\/check|verify\/timestamp|query\/|export\/|import\/|server\/|retention\/|testing\/|client\/|cli\/|anchor\/(witness|trust|kinds|runner|s3)|decision\/(approvals|waivers|register)$|lifecycle\/(graph|lineage)|store\/(postgres|file|memory))/
+
+const SOME_COMMANDS = ['doctor', 'init', 'list', 'record', 'serve', 'show', 'verify'].map((name) => `cli/${name}`)
 
 describe.concurrent('importing indelible', () => {
   it('loads no package but zod, and of ours neither the log nor a store', async (test) => {
@@ -67,8 +72,56 @@ describe.concurrent('recording', () => {
 })
 
 describe.concurrent('the command line', () => {
-  it('loads no package but commander to say what it is', async (test) => {
+  it('loads no package but commander, and no command, to say what it is', async (test) => {
     const program = "await (await load('cli/main.js')).main(['node', 'indelible', '--version'])"
-    expect((await loadedBy(new Sandbox(test), program)).packages).toEqual(['commander'])
+    const { packages, ours } = await loadedBy(new Sandbox(test), program)
+    expect(packages).toEqual(['commander'])
+    expect(ours.filter((name) => SOME_COMMANDS.includes(name))).toEqual([])
+  })
+
+  it('loads the one command that is asked for', async (test) => {
+    const program =
+      "await (await load('cli/main.js')).main(['node', 'indelible', '--home', 'list', 'verify', '--help'])"
+    const { packages, ours } = await loadedBy(new Sandbox(test), program)
+    expect(packages).toEqual(['commander'])
+    expect(ours.filter((name) => SOME_COMMANDS.includes(name))).toEqual(['cli/verify'])
+  })
+
+  it('reads a log without what writes one', async (test) => {
+    const box = new Sandbox(test)
+    await box.makeLog(1)
+    const program = "await (await load('cli/main.js')).main(['node', 'indelible', 'show', '1'])"
+    const { ours } = await loadedBy(box, program)
+    expect(ours).toContain('store/sqlite')
+    expect(ours.filter((name) => /^(capture|log\/(log|home|sequencer)$)/.test(name))).toEqual([])
+  })
+
+  it('knows each command by the names that it adds', async () => {
+    const context = new Context(new Command())
+    for (const { names, load } of COMMANDS) {
+      const program = new Command()
+      const add = await load()
+      add(program, context)
+      expect(program.commands.flatMap((command) => [command.name(), ...command.aliases()])).toEqual(names)
+    }
+  })
+
+  it('is read as far as its first word', () => {
+    const read = (...args: string[]) => neededBy(args).map(({ names }) => names[0])
+    const all = COMMANDS.map(({ names }) => names[0])
+    expect(read('--home', 'list', '--json', 'waive', 'show')).toEqual(['approve'])
+    expect(read('--home=x', 'verify', '--version')).toEqual(['verify'])
+    expect(read('--json', '-V', 'show')).toEqual([])
+    for (const args of [
+      [],
+      ['--help'],
+      ['help', 'show'],
+      ['lst'],
+      ['completion', 'bash'],
+      ['--home'],
+      ['--', 'show'],
+    ]) {
+      expect(read(...args)).toEqual(all)
+    }
   })
 })

@@ -4,89 +4,10 @@
  */
 import { Command, CommanderError } from 'commander'
 import { VERSION } from '../version.ts'
-import { addAnchor } from './anchor.ts'
-import { addApprovals } from './approvals.ts'
-import { addArchive } from './archive.ts'
-import { addCheck } from './check.ts'
-import { addCheckpoint } from './checkpoint.ts'
-import { addCompletion } from './completion.ts'
-import { addConfig } from './config-command.ts'
-import { type CommandModule, Context, examples } from './context.ts'
-import { addCopy } from './copy.ts'
-import { addDataset } from './dataset.ts'
-import { addDecisions } from './decide.ts'
-import { addDoctor } from './doctor.ts'
-import { addErase } from './erase.ts'
+import { neededBy } from './commands.ts'
+import { Context, examples } from './context.ts'
 import { describeFailure, type ExitCode, type Failure, OK, USAGE } from './exit.ts'
-import { addExport } from './export.ts'
-import { addFingerprint } from './fingerprint.ts'
-import { addHold } from './hold.ts'
-import { addIdentity } from './identity.ts'
-import { addImport } from './import-command.ts'
-import { addIndex } from './index-command.ts'
-import { addInit } from './init.ts'
-import { addKeys } from './keys.ts'
-import { addLineage } from './lineage.ts'
-import { addList } from './list.ts'
-import { addMcpProxy } from './mcp-proxy.ts'
-import { addModel } from './model.ts'
 import { printable } from './output.ts'
-import { addPrivacy } from './privacy.ts'
-import { addProve } from './prove.ts'
-import { addRecord } from './record.ts'
-import { addRedact } from './redact.ts'
-import { addRetention } from './retention.ts'
-import { addServe } from './serve.ts'
-import { addShow } from './show.ts'
-import { addStatus } from './status.ts'
-import { addStore } from './store-command.ts'
-import { addSubject } from './subject.ts'
-import { addTail } from './tail.ts'
-import { addVerify } from './verify.ts'
-import { addWaivers } from './waivers.ts'
-import { addWitness } from './witness.ts'
-
-/** In the order of the help. */
-const COMMANDS: readonly CommandModule[] = [
-  addInit,
-  addRecord,
-  addList,
-  addShow,
-  addTail,
-  addMcpProxy,
-  addImport,
-  addExport,
-  addErase,
-  addSubject,
-  addVerify,
-  addProve,
-  addCheck,
-  addCheckpoint,
-  addDecisions,
-  addWaivers,
-  addDataset,
-  addModel,
-  addLineage,
-  addApprovals,
-  addIdentity,
-  addAnchor,
-  addWitness,
-  addRetention,
-  addHold,
-  addServe,
-  addKeys,
-  addIndex,
-  addCopy,
-  addArchive,
-  addPrivacy,
-  addFingerprint,
-  addRedact,
-  addConfig,
-  addStatus,
-  addStore,
-  addDoctor,
-  addCompletion,
-]
 
 /** Runs one command line, `argv` as in `process.argv`, and sets the exit code of the process. */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -102,7 +23,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     .configureOutput({ outputError: () => {} })
     .exitOverride()
     .addHelpText('after', examples('indelible init', 'indelible record < events.ndjson', 'indelible verify'))
-  for (const add of COMMANDS) add(program, context)
+  const modules = await Promise.all(neededBy(argv.slice(2)).map(({ load }) => load()))
+  for (const add of modules) add(program, context)
   try {
     process.exitCode = await run(program, context, argv)
   } catch (error) {

@@ -79,7 +79,7 @@ function disclosed({ disclosure }: Extract<ShownPart, { state: 'disclosed' }>): 
 async function open(context: Context) {
   const { loadConfig } = await import('../config/config.ts')
   const { FileKeys } = await import('../keys/file-keys.ts')
-  const { openStore } = await import('../log/home.ts')
+  const { openStore } = await import('../log/home-store.ts')
   const { keysDirectory, resolveHome } = await import('../log/home-paths.ts')
   const { subjectMac } = await import('../log/subjects.ts')
   const { parseEntry } = await import('../record/entry.ts')

@@ -17,7 +17,7 @@ import { anchorsDirectory } from '../anchor/receipts.ts'
 import { toBase64Url } from '../bytes.ts'
 import { DEFAULT_EPOCH_SECONDS, type EpochClock } from '../chain/epoch.ts'
 import { formatMacVerificationKey } from '../chain/verification-key.ts'
-import { type Config, loadConfig, parseConfig } from '../config/config.ts'
+import { loadConfig, parseConfig } from '../config/config.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { createKeyFiles, FileKeys } from '../keys/file-keys.ts'
 import { isOlderThan, syncDirectory, withFileLock, writeFileAtomic } from '../keys/files.ts'
@@ -44,7 +44,7 @@ import { Log } from './log.ts'
 import { configuredRedactor, privacyPolicy, redactionFacts } from './privacy-home.ts'
 import { Sequencer } from './sequencer.ts'
 import { SubjectFinder } from './subject-finder.ts'
-import { openVault, openVaultToRead, protectPayloads } from './vault-home.ts'
+import { openVault, protectPayloads } from './vault-home.ts'
 
 export interface CreateLogOptions {
   /** Default `$INDELIBLE_HOME`, else `./.indelible`. Must not exist, or be empty. */
@@ -297,16 +297,6 @@ export function publishVkey(home: string, keys: LogKeys): void {
   if (existsSync(path) && readFileSync(path, 'utf8') === text) return
   writeFileAtomic(path, text)
   chmodSync(path, 0o644)
-}
-
-/** The store that a configuration names. Payloads are opened as far as the vault is at hand; none is sealed. */
-export async function openStore(
-  home: string,
-  config: Config,
-  options: { readonly readOnly?: boolean } = {},
-): Promise<LogStore> {
-  const store = await openStoreAt(config.log.store, { home, origin: config.log.origin, ...options })
-  return protectPayloads(store, openVaultToRead(home, config), config)
 }
 
 /** Algorithms that the fips profile uses; each must be served by the OpenSSL that Node runs on. */

@@ -19,8 +19,8 @@ import type { LogEvidence, TrustPolicy } from '../verify/evidence.ts'
 import type { KeptReceipt } from '../verify/receipts-check.ts'
 import { failedReport, type Report } from '../verify/report.ts'
 import { type VerifyLogOptions, verifyLog } from '../verify/verify-log.ts'
-import { openStore } from './home.ts'
 import { resolveHome } from './home-paths.ts'
+import { openStore } from './home-store.ts'
 import { VerifyThreads } from './verify-threads.ts'
 
 export interface VerifyHomeOptions extends VerifyLogOptions {

@@ -1,7 +1,7 @@
 /** Queries on the log of a home. */
 import { loadConfig } from '../config/config.ts'
-import { openStore } from '../log/home.ts'
 import { resolveHome } from '../log/home-paths.ts'
+import { openStore } from '../log/home-store.ts'
 import type { LogStore } from '../store/store.ts'
 import type { EntryFilter } from './filter.ts'
 import { openIndex } from './indexes.ts'
