@@ -202,7 +202,7 @@ describe('who listens', () => {
       // Two signs of life, 15 s apart, that they did not take, and the time to take what waits. What comes now is what the system had.
       await sleep(40_000)
       for (const { socket } of stuck) socket.resume()
-      await sleep(1000)
+      for (let wait = 0; stuck.some(({ isClosed }) => !isClosed) && wait < 300; wait++) await sleep(100)
       expect(stuck.filter(({ isClosed }) => !isClosed)).toHaveLength(0)
       expect(reading.filter(({ isClosed }) => isClosed)).toHaveLength(0)
     }

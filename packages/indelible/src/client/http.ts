@@ -49,6 +49,8 @@ export interface Asked {
   readonly query?: Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>
   readonly body?: unknown
   readonly headers?: Readonly<Record<string, string>>
+  /** `null`: not about a tenant, whatever the options name. */
+  readonly tenant?: null
   /** Whether doing it twice is as doing it once. Default: of `GET`. */
   readonly isIdempotent?: boolean
   readonly retries?: number
@@ -111,7 +113,7 @@ export class Http {
         method,
         headers: {
           authorization: `Bearer ${typeof key === 'string' ? key : await key()}`,
-          ...(tenant !== undefined && { 'indelible-tenant': tenant }),
+          ...(tenant !== undefined && asked.tenant !== null && { 'indelible-tenant': tenant }),
           ...(text !== undefined && { 'content-type': 'application/json' }),
           ...(isLong && { 'content-encoding': 'gzip' }),
           ...asked.headers,

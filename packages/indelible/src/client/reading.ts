@@ -1,6 +1,9 @@
 /** Reading a log on a server: search, entries, runs, proofs. What a key may not do is `ERR_SERVER_REFUSED`. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { IndelibleError } from '../errors.ts'
+import { Administering } from './administering.ts'
+import { download, finished, type SaveOptions } from './download.ts'
+import { Governing } from './governing.ts'
 import type { Http } from './http.ts'
 import type {
   AuditPage,
@@ -18,9 +21,15 @@ import type {
 
 export class Reading {
   readonly #http: Http
+  /** What people decide and register. */
+  readonly govern: Governing
+  /** Keys, tenants, holds, erasures, retention, anchors. */
+  readonly administer: Administering
 
   constructor(http: Http) {
     this.#http = http
+    this.govern = new Governing(http)
+    this.administer = new Administering(http)
   }
 
   whoami(): Promise<Whoami> {
@@ -77,6 +86,33 @@ export class Reading {
   /** Has the server verify its log: a convenience, the verdict is that of the party under examination. */
   verify(): Promise<ServerReport> {
     return this.#http.json('/v1/verify', { method: 'POST', isIdempotent: true, timeoutMs: null })
+  }
+
+  /** Proof of one entry as a file, C2SP tlog-proof: with {@link entryBytes} what `indelible check` takes. */
+  async entryProof(index: number): Promise<string> {
+    return (await this.#http.send(`/v1/entries/${index}/proof`)).text()
+  }
+
+  /** One entry, byte for byte. */
+  async entryBytes(index: number): Promise<Uint8Array> {
+    return new Uint8Array(await (await this.#http.send(`/v1/entries/${index}/bytes`)).arrayBuffer())
+  }
+
+  /**
+   * Exports into a file: begins the job, waits for it, fetches its content, going on where a connection broke, and checks the digest.
+   * @throws IndelibleError `ERR_SERVER_REFUSED` for a job that failed, or content that is not what was made;
+   * `ERR_SERVER_UNREACHABLE` if the connection breaks again and again: {@link resumeExport} goes on
+   */
+  async saveExport(request: ExportRequest, path: string, options: SaveOptions = {}): Promise<ExportJob> {
+    const { id } = await this.createExport(request)
+    return this.resumeExport(id, path, options)
+  }
+
+  /** As {@link saveExport}, of an export that was begun: nothing that came is fetched again. */
+  async resumeExport(id: string, path: string, options: SaveOptions = {}): Promise<ExportJob> {
+    const job = await finished(() => this.exportJob(id), options)
+    await download(this.#http, job, path, options)
+    return job
   }
 
   /** Begins an export; ask {@link exportJob} until it is done. */

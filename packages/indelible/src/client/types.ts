@@ -1,16 +1,11 @@
 /** What the server answers. */
+import type { Receipt } from '../log/log.ts'
+import type { RunSummary } from '../query/query.ts'
 import type { AuditRecord } from '../record/schema.ts'
+import type { Report } from '../verify/report.ts'
 
 /** The log's promise that an entry is durable. */
-export interface ClientReceipt {
-  readonly origin: string
-  readonly index: number
-  readonly id: string
-  readonly leaf: string
-  readonly checkpoint: string
-  readonly duplicate?: true
-  readonly uncompared?: true
-}
+export type ClientReceipt = Receipt
 
 /** What a key is. */
 export interface Whoami {
@@ -63,26 +58,12 @@ export interface AuditQuery {
 }
 
 export interface ServedEntry extends Hit {
-  /** Disclosures by part, as far as the key may see them. */
-  readonly disclosures: Readonly<Record<string, string | null>>
+  /** Disclosures by part, as far as the key may see them, and as they were not erased. */
+  readonly disclosures: Readonly<Record<string, string>>
   readonly proof: string
 }
 
-export interface RunFacts {
-  readonly run: string
-  readonly parent: string | null
-  readonly agent: string | null
-  readonly model: string | null
-  readonly start: string
-  readonly end: string
-  readonly first: number
-  readonly last: number
-  readonly entries: number
-  readonly tools: number
-  readonly errors: number
-  readonly denied: number
-  readonly outcome: string | null
-}
+export type RunFacts = RunSummary
 
 /** Hashes are base64. */
 export interface InclusionProof {
@@ -101,11 +82,61 @@ export interface ConsistencyProof {
 }
 
 /** What the server says of its own log. An auditor verifies with `indelible/verify`. */
-export interface ServerReport {
-  readonly verdict: 'verified' | 'failed' | 'incomplete'
-  readonly size: number
-  readonly findings: readonly { readonly code: string; readonly message: string; readonly index?: number }[]
-  readonly not_checked: readonly string[]
+export type ServerReport = Report
+
+/** What it says of its directory log, and of each log against what the directory committed to. */
+export interface ServersReport {
+  readonly verdict: Report['verdict']
+  readonly directory: Report
+  /** How many logs the directory knows. */
+  readonly logs: number
+  readonly findings: readonly {
+    readonly code: 'log_missing' | 'log_rolled_back' | 'log_forked' | 'log_unreadable'
+    readonly origin: string
+    /** Entries that it had. */
+    readonly expected: number
+    readonly found: number | null
+  }[]
+}
+
+export type KeyRole = 'writer' | 'reader' | 'auditor' | 'administrator' | 'operator'
+
+export interface KeyRequest {
+  readonly role: KeyRole
+  /** What it is for, for people. */
+  readonly label: string
+  /** Whether it may see disclosed parts. */
+  readonly disclose?: boolean
+  /** `actor.id` of the runs that a reader may see. */
+  readonly actor?: string
+  /** RFC 3339, UTC. */
+  readonly expires?: string
+}
+
+/** A key without its text. */
+export interface ApiKey {
+  /** Visible part: names the key, proves nothing. */
+  readonly prefix: string
+  readonly role: KeyRole
+  /** `null`: an operator's. */
+  readonly tenant: string | null
+  readonly disclose: boolean
+  readonly actor: string | null
+  readonly label: string
+  readonly created: string
+  readonly expires: string | null
+  readonly revoked: string | null
+  /** To the minute. */
+  readonly last_used: string | null
+}
+
+/** A hold was placed: the receipt of the entry that says so, and the hold's id. */
+export type PlacedHold = ClientReceipt & { readonly hold: string }
+
+export interface Tenant {
+  readonly tenant: string
+  readonly origin: string
+  readonly created: string
 }
 
 export interface ExportRequest {

@@ -19,7 +19,7 @@ const security = [{ bearer: [] }]
 const json = (schema: z.ZodType) => ({ 'application/json': { schema } })
 const name = z.string().min(1).max(256)
 
-const keyRequest = z.strictObject({
+export const keyRequest = z.strictObject({
   role: z.enum(ROLES),
   label: name,
   disclose: z.boolean().optional(),
@@ -27,7 +27,7 @@ const keyRequest = z.strictObject({
   actor: name.optional(),
   expires: z.iso.datetime().optional(),
 })
-const holdRequest = z.strictObject({
+export const holdRequest = z.strictObject({
   scope: z.strictObject({
     tenant: name.optional(),
     run: name.optional(),
@@ -38,7 +38,7 @@ const holdRequest = z.strictObject({
   }),
   matter: name.optional(),
 })
-const eraseRequest = z.strictObject({
+export const eraseRequest = z.strictObject({
   subject: name.optional(),
   wholeRuns: z.boolean().optional(),
   index: z.number().int().nonnegative().optional(),
@@ -47,7 +47,7 @@ const eraseRequest = z.strictObject({
   reason: name,
   approvedBy: z.array(name).optional(),
 })
-const retentionRequest = z.strictObject({
+export const retentionRequest = z.strictObject({
   below: z.number().int().positive().multipleOf(256).optional(),
   trustClock: z.boolean().optional(),
   approvals: z.array(z.string().max(4096)).max(32).optional(),

@@ -11,14 +11,14 @@ import { maySeeParts, type ServerContext, type Service, tenantFor, type Variable
 
 const FORMATS = ['jsonl', 'csv', 'evidence', 'trace'] as const
 
-const request = z.strictObject({
+export const exportRequest = z.strictObject({
   format: z.enum(FORMATS),
   filter: z.strictObject(filterQuery).optional(),
   run: z.string().min(1).max(256).optional(),
   disclose: z.array(z.string().max(64)).max(64).optional(),
 })
 
-const job = z
+export const exportJob = z
   .object({
     id: z.string(),
     format: z.enum(FORMATS),
@@ -46,9 +46,9 @@ const createRouteOf = createRoute({
   description:
     'Parts go along for a key that may see them. What was exported is an entry of the log (`audit.exported`).',
   security,
-  request: { body: { required: true, content: { 'application/json': { schema: request } } } },
+  request: { body: { required: true, content: { 'application/json': { schema: exportRequest } } } },
   responses: {
-    202: { description: 'the job', content: { 'application/json': { schema: job } } },
+    202: { description: 'the job', content: { 'application/json': { schema: exportJob } } },
     ...problemResponses(400, 401, 403, 404, 413, 415, 422, 429, 500, 503),
   },
 })
@@ -61,7 +61,7 @@ const readRoute = createRoute({
   security,
   request: { params },
   responses: {
-    200: { description: 'the job', content: { 'application/json': { schema: job } } },
+    200: { description: 'the job', content: { 'application/json': { schema: exportJob } } },
     ...problemResponses(400, 401, 403, 404, 429, 500, 503),
   },
 })
@@ -88,7 +88,7 @@ export function addExports(app: OpenAPIHono<{ Variables: Variables }>, service: 
   app.openAPIRegistry.registerPath(createRouteOf)
   app.post(createRouteOf.path, async (c) => {
     const tenant = tenantFor(c, 'read')
-    const parsed = request.safeParse(await readJson(c.req.raw, service.config.max_body_bytes))
+    const parsed = exportRequest.safeParse(await readJson(c.req.raw, service.config.max_body_bytes))
     if (!parsed.success) {
       const [issue] = parsed.error.issues
       throw new HttpProblem(
@@ -126,7 +126,7 @@ function jobFor(exports: Exports, c: ServerContext, id: string): ExportJob {
   return found
 }
 
-function shown({ tenant, by, filter, run, disclose, owner, ...rest }: ExportJob): z.infer<typeof job> {
+function shown({ tenant, by, filter, run, disclose, owner, ...rest }: ExportJob): z.infer<typeof exportJob> {
   return rest
 }
 

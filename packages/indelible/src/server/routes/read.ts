@@ -75,7 +75,7 @@ const entryRoute = createRoute({
           schema: z.object({
             index: z.number().int(),
             entry: z.any(),
-            disclosures: z.record(z.string(), z.string().nullable()),
+            disclosures: z.record(z.string(), z.string()),
             proof: z.string(),
           }),
         },
