@@ -3,7 +3,7 @@
  * spelling of something signed. They throw `RangeError`; callers turn that into an error that names the place.
  */
 
-export { fromUtf8, toBase64, toBase64Url, utf8, utf8Length } from '#text'
+export { fromAscii, fromUtf8, toBase64, toBase64Url, utf8, utf8Length, writeAscii } from '#text'
 
 export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   let length = 0

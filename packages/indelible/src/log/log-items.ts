@@ -5,7 +5,7 @@ import type { LogKeys } from '../keys/log-keys.ts'
 import { formatSignatureLine, type SyncNoteSigner } from '../note/signed-note.ts'
 import { isPlainAttribute, isPlainName, redactMembers } from '../privacy/members.ts'
 import type { KeptPart, PrivacyPolicy } from '../privacy/policy.ts'
-import { draftCommon, readCommon, stableText, subjectOf } from '../record/common-event.ts'
+import { draftCommon } from '../record/common-event.ts'
 import { draftEntry } from '../record/entry.ts'
 import { type Assurance, type PreparedEvent, prepareEvent } from '../record/event.ts'
 import { newId } from '../record/id.ts'
@@ -41,6 +41,7 @@ interface Settled {
   readonly recognised: RecordOptions['recognised']
 }
 
+const STEERED = { isPlainAttribute, isPlainName }
 const NO_DIGEST = new Uint8Array(0)
 
 /** What an {@link ItemMaker} goes by. */
@@ -106,23 +107,23 @@ export class ItemMaker {
   ): Item | null {
     if (sign || recognised || this.#identities || this.#subjects || this.#redactsLater) return null
     const nowMs = this.#clock()
-    // A redactor must see whatever it could find something in.
-    const steered = privacy.redactor ? { isPlainAttribute, isPlainName } : undefined
-    const common = readCommon(event, assurance, () => newId(nowMs), steered)
-    if (!common) return null
-    const { id, idGiven, time, subjects } = common
-    const subject = privacy.hasRules ? subjectOf(common) : common
-    const kept: KeptPart[] = []
-    for (const [name, part] of common.parts) {
-      const one = privacy.keep(id, name, part, subject)
-      if ('then' in one) this.#redactsLater = true
-      if ('then' in one || one.withheld) return null
-      kept.push(one)
-    }
-    const draft = draftCommon(common, time ?? formatTime(nowMs), kept)
-    if (!draft) return null
-    const stable = idGiven ? stableText(common, isTimeFilledIn?.(event) ? null : time) : ''
-    return { id, idGiven, draft, payloads: kept, subjects, digest: idGiven ? this.#digest(stable, kept) : NO_DIGEST }
+    const common = draftCommon(event, {
+      ceiling: assurance,
+      makeId: () => newId(nowMs),
+      now: formatTime(nowMs),
+      isTimeFilledIn: isTimeFilledIn && (() => isTimeFilledIn(event)),
+      // A redactor must see whatever it could find something in.
+      steered: privacy.redactor ? STEERED : undefined,
+      hasRules: privacy.hasRules,
+      keep: (id, name, part, subject) => {
+        const kept = privacy.keep(id, name, part, subject)
+        if ('then' in kept) this.#redactsLater = true
+        return 'then' in kept || kept.withheld ? null : kept
+      },
+    })
+    if (common === null) return null
+    const { id, idGiven, draft, kept, subjects, stable } = common
+    return { id, idGiven, draft, payloads: kept, subjects, digest: stable ? this.#digest(stable, kept) : NO_DIGEST }
   }
 
   /** A promise if the redactor gives one: only this event waits for it, and the order of others is unaffected. */
@@ -182,7 +183,10 @@ export class ItemMaker {
     record.decision.signature = formatSignatureLine(signer.key, signer.sign(statement))
   }
 
-  #digest(stable: string, kept: readonly { readonly stable: string }[]): Uint8Array {
-    return concat(this.#privacyMark, hmacSha256(this.#keys.ids, stable + kept.map((part) => part.stable).join('')))
+  #digest(stable: string | Uint8Array, kept: readonly { readonly stable: string }[]): Uint8Array {
+    let parts = ''
+    for (const part of kept) parts += part.stable
+    const text = typeof stable === 'string' ? stable + parts : concat(stable, utf8(parts))
+    return concat(this.#privacyMark, hmacSha256(this.#keys.ids, text))
   }
 }

@@ -25,6 +25,19 @@ export function utf8Length(text: string): number {
   return Buffer.byteLength(text, 'utf8')
 }
 
+// They take any array of bytes, and making a Buffer of one first costs more than the work itself.
+const { latin1Write, latin1Slice } = Buffer.prototype
+
+/** Writes text that is known to be ASCII at `at`, where there is room for it. */
+export function writeAscii(text: string, into: Uint8Array, at: number): void {
+  latin1Write.call(into as Buffer, text, at, text.length)
+}
+
+/** Text of bytes that are known to be ASCII. */
+export function fromAscii(bytes: Uint8Array): string {
+  return latin1Slice.call(bytes as Buffer, 0, bytes.length)
+}
+
 /** Text of UTF-8 bytes. Throws `TypeError` where they are not UTF-8; keeps a byte order mark as a character. */
 export function fromUtf8(bytes: Uint8Array): string {
   if (!isUtf8(bytes)) throw new TypeError('not UTF-8')
@@ -51,6 +64,7 @@ declare global {
     utf8Slice(start: number, end: number): string
     base64Slice(start: number, end: number): string
     base64urlSlice(start: number, end: number): string
+    latin1Slice(start: number, end: number): string
     latin1Write(text: string, offset: number, length?: number): number
     utf8Write(text: string, offset: number, length?: number): number
   }

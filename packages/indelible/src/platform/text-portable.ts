@@ -12,6 +12,14 @@ export function utf8Length(text: string): number {
   return encoder.encode(text).length
 }
 
+export function writeAscii(text: string, into: Uint8Array, at: number): void {
+  for (let i = 0; i < text.length; i++) into[at + i] = text.charCodeAt(i)
+}
+
+export function fromAscii(bytes: Uint8Array): string {
+  return decoder.decode(bytes)
+}
+
 export function fromUtf8(bytes: Uint8Array): string {
   return decoder.decode(bytes)
 }

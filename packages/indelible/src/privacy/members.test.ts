@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readCommon } from '../record/common-event.ts'
+import { draftCommon } from '../record/common-event.ts'
 import { MOVED, prepareEvent } from '../record/event.ts'
 import type { Json } from '../record/jcs.ts'
 import type { AgentEvent } from '../record/schema.ts'
@@ -73,9 +73,13 @@ describe('members of an entry', () => {
     fc.assert(
       fc.property(event, (given) => {
         const whole = { type: 'x.a', ...given } as unknown as AgentEvent
-        const common = readCommon(whole, 'observed', () => '01890000-0000-7000-8000-000000000001', {
-          isPlainAttribute,
-          isPlainName,
+        const common = draftCommon(whole, {
+          ceiling: 'observed',
+          makeId: () => '01890000-0000-7000-8000-000000000001',
+          now: '2026-01-02T03:04:05.678Z',
+          steered: { isPlainAttribute, isPlainName },
+          hasRules: false,
+          keep: () => null,
         })
         if (!common) return
         plain++

@@ -10,6 +10,7 @@ import { carry } from '../record/carry.ts'
 import { checkDisclosure, commitTo, disclose, type PartMeta } from '../record/disclosure.ts'
 import type { Mode, PartInput } from '../record/event.ts'
 import { canonicalize, type Json } from '../record/jcs.ts'
+import { plainBytes } from '../record/json-bytes.ts'
 import { MODES } from '../record/schema.ts'
 import { clientMeta, otherMeta } from './client-meta.ts'
 import { DEFAULT_PREVIEW_CHARS, keysOf, nameOf, previewOf, shapeOf } from './modes.ts'
@@ -125,14 +126,15 @@ export class PrivacyPolicy {
     const mode = this.#rules.mode(subject, name)
     if ('disclosure' in part) return this.#keepDisclosed(id, name, part, mode)
     if (mode === 'none') return this.#kept(id, name, mode, 'null', {})
+    // The default, and plain as nearly everything is: no text is needed.
+    const plain = mode === 'fingerprint' ? plainBytes(part.value) : null
+    if (plain !== null) {
+      const bytes = this.#lengths ? `"bytes":${plain.length},` : ''
+      return this.#keptText(id, name, mode, 'null', `{${bytes}"fingerprint":"${this.fingerprint(plain)}"}`)
+    }
     const { value, clipped } = carry(part.value)
     const text = canonicalize(value)
     const fingerprint = this.fingerprint(text)
-    if (mode === 'fingerprint' && !clipped) {
-      // The default, and canonical as it is.
-      const bytes = this.#lengths ? `"bytes":${utf8Length(text)},` : ''
-      return this.#keptText(id, name, mode, 'null', `{${bytes}"fingerprint":"${fingerprint}"}`)
-    }
     const meta: PartMeta = {
       ...(this.#lengths && { bytes: utf8Length(text) }),
       ...(clipped && { clipped }),
@@ -142,8 +144,8 @@ export class PrivacyPolicy {
     return this.#finish(id, name, mode, meta, () => this.#reduce(mode, value), value, text)
   }
 
-  /** `hmac-sha256:…` of canonical JSON; `sha256:…` where the rules say so. */
-  fingerprint(canonical: string): string {
+  /** `hmac-sha256:…` of canonical JSON, as text or in UTF-8; `sha256:…` where the rules say so. */
+  fingerprint(canonical: string | Uint8Array): string {
     if (this.#stated.fingerprint === 'sha256') return `sha256:${toBase64Url(sha256(canonical))}`
     return `hmac-sha256:${toBase64Url(hmacSha256(this.#key, canonical))}`
   }

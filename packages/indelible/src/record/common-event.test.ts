@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { fromUtf8 } from '../bytes.ts'
-import { draftCommon, readCommon, stableText, subjectOf } from './common-event.ts'
+import { type CommonSubject, draftCommon, type SteeredTexts } from './common-event.ts'
 import { draftEntry } from './entry.ts'
 import { type Assurance, prepareEvent } from './event.ts'
 import { ENTRY_SCHEMA } from './schema.ts'
@@ -38,20 +38,38 @@ function long(event: unknown, ceiling: Assurance) {
   const { members, parts, subjects } = prepareEvent(event, ceiling)
   const { id = ID, time = TIME, ...rest } = members
   const record: Record<string, unknown> = { ...rest, schema: ENTRY_SCHEMA, id, time }
-  const kept = PARTS.filter(({ name }) => parts.has(name))
+  const kept = [...parts.keys()].map((name) => PARTS.find((one) => one.name === name) ?? { ...PARTS[0]!, name })
   if (kept.length > 0) record.parts = Object.fromEntries(kept.map(({ name, commit, mode }) => [name, { commit, mode }]))
   const { draft, stable } = draftEntry(record as never, { time: members.time !== undefined })
-  return { text: fromUtf8(draft.bytes), gap: draft.gap, stable, parts: [...parts], subjects }
+  const retried = members.id === undefined ? null : stable
+  return { text: fromUtf8(draft.bytes), gap: draft.gap, stable: retried, parts: [...parts], subjects }
+}
+
+/** By the short way, which is to keep of each part what {@link PARTS} says. */
+function common(event: unknown, ceiling: Assurance = 'observed', steered?: SteeredTexts) {
+  const parts: [string, unknown][] = []
+  const seen: CommonSubject[] = []
+  const made = draftCommon(event, {
+    ceiling,
+    makeId: () => ID,
+    now: TIME,
+    steered,
+    hasRules: true,
+    keep: (_id, name, part, subject) => {
+      parts.push([name, part])
+      seen.push(subject)
+      return PARTS.find((one) => one.name === name) ?? { ...PARTS[0]!, name }
+    },
+  })
+  return made && { ...made, parts, seen }
 }
 
 function short(event: unknown, ceiling: Assurance) {
-  const common = readCommon(event, ceiling, () => ID)
-  if (!common) return null
-  const kept = PARTS.filter(({ name }) => common.parts.some(([part]) => part === name))
-  const draft = draftCommon(common, common.time ?? TIME, kept)
-  if (!draft) return null
-  const { parts, subjects } = common
-  return { text: fromUtf8(draft.bytes), gap: draft.gap, stable: stableText(common, common.time), parts, subjects }
+  const made = common(event, ceiling)
+  if (!made) return null
+  const { draft, stable, parts, subjects } = made
+  // Only of an id that the producer chose.
+  return { text: fromUtf8(draft.bytes), gap: draft.gap, stable: stable && fromUtf8(stable), parts, subjects }
 }
 
 function shorter(event: Record<string, unknown>, pick: () => number): Record<string, unknown> {
@@ -162,26 +180,65 @@ describe('a common event', () => {
   })
 
   it('that is too large is left to the long way, which names the member', () => {
+    const attributes = { a: 'x'.repeat(256) }
     const parts = Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`p${i}`, { value: 1 }]))
-    const common = readCommon({ ...minimal, parts }, 'observed', () => ID)!
-    const kept = Array.from({ length: 1000 }, (_, i) => ({ ...PARTS[0]!, name: `p${i}` }))
-    expect(draftCommon(common, TIME, kept)).toBeNull()
+    expect(common({ ...minimal, attributes, parts })).not.toBeNull()
+    for (const length of [1024, 1100, 100_000]) {
+      const keep = (_: string, name: string) => ({ ...PARTS[0]!, name, commit: 'c'.repeat(length) })
+      const options = { ceiling: 'observed', makeId: () => ID, now: TIME, hasRules: false, keep } as const
+      const made = draftCommon({ ...minimal, attributes, parts }, options)
+      if (made !== null) expect(made.draft.bytes.length + 3).toBeLessThanOrEqual(65_535)
+      else expect(length).toBeGreaterThan(900)
+    }
+    const keep = (_: string, name: string) => ({ ...PARTS[0]!, name, commit: 'c'.repeat(1024) })
+    const options = { ceiling: 'observed', makeId: () => ID, now: TIME, hasRules: false, keep } as const
+    expect(draftCommon({ ...minimal, parts }, options)).toBeNull()
   })
 
   it('shows rules what prepareEvent shows them', () => {
-    for (const event of [minimal, full]) {
-      const { type, tenant, tool } = prepareEvent(event, 'observed').members
-      expect(subjectOf(readCommon(event, 'observed', () => ID)!)).toMatchObject({
-        type,
-        ...(tenant && { tenant }),
-        ...(tool && { tool }),
-      })
+    for (const parts of [{ z: { value: 1 } }, { z: { value: 1 }, output: { value: 2 } }]) {
+      for (const event of [minimal, full]) {
+        const { type, tenant, tool } = prepareEvent({ ...event, parts }, 'observed').members
+        const { seen } = common({ ...event, parts })!
+        expect(seen).toHaveLength(Object.keys(parts).length)
+        for (const subject of seen) {
+          expect(subject).toMatchObject({ type, ...(tenant && { tenant }), ...(tool && { tool }) })
+        }
+      }
     }
+  })
+
+  it('shows rules the tool that it writes down, whatever a getter says later', () => {
+    let asked = 0
+    const tool = {
+      get name() {
+        return asked++ === 0 ? 'first' : 'later'
+      },
+    }
+    const { seen, draft } = common({ ...minimal, tool, parts: { z: { value: 1 } } })!
+    expect(seen[0]!.tool!.name).toBe('first')
+    expect(fromUtf8(draft.bytes)).toContain('"tool":{"name":"first"}')
+  })
+
+  it('of which a getter or a redactor has another one recorded is not mixed up with it', () => {
+    const other = { ...minimal, call: 'other' }
+    const inner: unknown[] = []
+    const actor = {
+      type: 'agent',
+      get id() {
+        inner.push(common(other))
+        return 'a'
+      },
+    }
+    const made = common({ type: 'tool.end', actor, parts: { z: { value: 1 } } })!
+    expect(inner).toEqual([null])
+    expect(fromUtf8(made.draft.bytes)).toBe(long({ ...minimal, parts: { z: { value: 1 } } }, 'observed').text)
+    expect(common(other)).not.toBeNull()
   })
 
   it('that holds a text which is not plain is left to the long way', () => {
     const plain = { isPlainAttribute: (key: string) => key !== 'odd', isPlainName: (text: string) => text !== 'odd' }
-    const isRead = (more: object) => readCommon({ ...minimal, ...more }, 'observed', () => ID, plain) !== null
+    const isRead = (more: object) => common({ ...minimal, ...more }, 'observed', plain) !== null
     expect(
       isRead({ call: 'c', tool: { name: 'n', kind: 'odd' }, error: { type: 'T', code: 'C' }, session: 'odd' }),
     ).toBe(true)

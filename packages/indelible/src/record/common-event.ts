@@ -1,18 +1,17 @@
 /**
  * The event that nearly everybody hands in (plain objects, ordinary strings, nothing that has to move to a part), straight
- * from what was handed in to canonical text. It takes a fifth of the time of the way through {@link prepareEvent}, which
- * stays the judge: whatever is not ordinary in any way is left to it, and a test holds the two against each other.
+ * from what was handed in to the bytes of an entry. It takes a tenth of the time of the way through {@link prepareEvent},
+ * which stays the judge: whatever is not ordinary in any way is left to it, and a test holds the two against each other.
  */
-import type { Draft } from './entry.ts'
-import { draftOfText } from './entry.ts'
+import { concat, utf8 } from '../bytes.ts'
+import { type Draft, draftOfBytes, GAP } from './entry.ts'
 import { type Assurance, MAX_PARTS, type Mode, type PartInput } from './event.ts'
 import { isId } from './id.ts'
-import { quote } from './jcs.ts'
+import { JsonBytes, sortedKeys } from './json-bytes.ts'
 import {
   ASSURANCES,
   ENTRY_SCHEMA,
   isAttributeKey,
-  isCarriable,
   isType,
   MAX_AMOUNTS,
   MAX_ATTRIBUTES,
@@ -23,18 +22,30 @@ import {
 } from './schema.ts'
 import { normalizeTime } from './time.ts'
 
-/** An event that is ordinary in every way: the members of its record as canonical text, and all free text apart. */
-export interface CommonEvent {
+/** What is kept of a part. */
+export interface CommonPart {
+  readonly name: string
+  readonly commit: string
+  readonly mode: Mode
+}
+
+/** An event that is ordinary in every way, as what will be written down of it. */
+export interface CommonDraft<Part extends CommonPart = CommonPart> {
   readonly id: string
   /** Whether the producer chose the id. */
   readonly idGiven: boolean
-  readonly type: string
-  /** As entries hold it; `null` where the producer gave none. */
-  readonly time: string | null
-  /** Members of the record before `observed`, between it and `parts`, between that and `time`, and after. A comma ends each. */
-  readonly texts: readonly [string, string, string, string]
-  readonly parts: readonly (readonly [string, PartInput])[]
+  readonly draft: Draft
+  readonly kept: readonly Part[]
   readonly subjects: readonly string[]
+  /** What a retry must repeat, in UTF-8: see `draftEntry`. `null` for an id of ours: there is no retry. */
+  readonly stable: Uint8Array | null
+}
+
+/** What privacy rules look at in an event. */
+export interface CommonSubject {
+  readonly type: string
+  readonly tool?: { readonly name: string }
+  readonly tenant?: string
 }
 
 /** Says of texts that an agent or a tool may have made up whether they can stay as they are. */
@@ -45,204 +56,270 @@ export interface SteeredTexts {
 
 const ALL_PLAIN: SteeredTexts = { isPlainAttribute: () => true, isPlainName: () => true }
 
-/** Attributes that may be this long, in bytes, if every character takes six, have room in every record. */
+export interface CommonOptions<Part extends CommonPart> {
+  /** The most that the channel vouches for. */
+  readonly ceiling: Assurance
+  /** For an event without an id. */
+  readonly makeId: () => string
+  /** For an event without a time, as entries hold it. */
+  readonly now: string
+  /** Whether the time that an event states was filled in: it may come again with another. */
+  readonly isTimeFilledIn?: (() => boolean) | undefined
+  /** What it does not call plain makes the event an unusual one. */
+  readonly steered?: SteeredTexts | undefined
+  /** Whether `keep` looks at more than the type. */
+  readonly hasRules: boolean
+  /** What is kept of a part; `null` makes the event an unusual one. */
+  readonly keep: (id: string, name: string, part: PartInput, subject: CommonSubject) => Part | null
+}
+
+/** Attributes of this length have room in every record, even if every character of them takes six bytes. */
 const SURE_ATTRIBUTES_BYTES = 8000
 
+// Twice the largest entry. Nothing is written beyond its end, and that it was too small shows in the length.
+const out = new JsonBytes(131_072)
+let isWriting = false
+
 /**
- * Reads `event` as one handed in through a channel that vouches for at most `ceiling`.
- *
- * @param makeId for an event without an id
- * @param steered what it does not call plain makes the event an unusual one
+ * The entry of `event`, but for `observed`.
  * @returns `null` if anything about it is not ordinary, be it wrong or not: then {@link prepareEvent} says what it is
  */
-export function readCommon(
+export function draftCommon<Part extends CommonPart>(
   event: unknown,
-  ceiling: Assurance,
-  makeId: () => string,
-  steered: SteeredTexts = ALL_PLAIN,
-): CommonEvent | null {
+  options: CommonOptions<Part>,
+): CommonDraft<Part> | null {
+  // A getter inside an event, or a redactor, that has another one recorded: there is one buffer.
+  if (isWriting) return null
+  isWriting = true
   try {
-    return isPlain(event) ? read(event, ceiling, makeId, steered) : null
+    return isPlain(event) ? draft(event, options) : null
   } catch {
     return null // a getter or a proxy threw
+  } finally {
+    isWriting = false
   }
 }
 
-/** The entry of a common event, but for `observed`; `null` if it is too large for one. */
-export function draftCommon(
-  { texts }: CommonEvent,
-  time: string,
-  parts: readonly { readonly name: string; readonly commit: string; readonly mode: Mode }[],
-): Draft | null {
-  let partsText = ''
-  if (parts.length > 0) {
-    const sorted = parts.length > 1 ? parts.toSorted((a, b) => (a.name < b.name ? -1 : 1)) : parts
-    for (const { name, commit, mode } of sorted) {
-      partsText += `${partsText === '' ? '"parts":{' : ','}"${name}":{"commit":"${commit}","mode":"${mode}"}`
-    }
-    partsText += '},'
-  }
-  const [before, outcome, middle, last] = texts
-  return draftOfText(`{${before}`, `${outcome}${partsText}${middle}"time":"${time}",${last}`)
+/** What was handed in, each member read once: a getter may answer another time with something else. */
+class Members {
+  actor: unknown
+  assurance: unknown
+  attributes: unknown
+  call: unknown
+  duration_ms: unknown
+  error: unknown
+  id: unknown
+  model: unknown
+  outcome: unknown
+  parts: unknown
+  policy: unknown
+  run: unknown
+  session: unknown
+  source: unknown
+  subjects: unknown
+  tenant: unknown
+  time: unknown
+  tool: unknown
+  type: unknown
+  usage: unknown
 }
+const MEMBERS: ReadonlySet<string> = new Set(Object.keys(new Members()))
 
-/** What a retry of the event must repeat: see `draftEntry`. */
-export function stableText({ texts: [before, outcome, middle, last] }: CommonEvent, time: string | null): string {
-  return `${before}${outcome}${middle}${time === null ? '' : `"time":"${time}",`}${last}`
-}
-
-/** What rules look at in a common event: as it was written down, for a getter may answer another time with something else. */
-export function subjectOf({ texts: [, , middle, last] }: CommonEvent): {
-  readonly type: string
-  readonly tool?: { readonly name: string }
-  readonly tenant?: string
-} {
-  return JSON.parse(`{${middle}${last.slice(0, -1)}}`) as { type: string; tool?: { name: string }; tenant?: string }
-}
-
-/** Names in the order of canonical JSON, each as it stands before its value, whether it must be there, and who makes it up. */
-type Shape = readonly (readonly [name: string, label: string, isRequired: boolean, isSteered: boolean])[]
-
-/** @param names with `!` behind one that must be there, `~` behind one that an agent or a tool may have made up */
-const shape = (...names: string[]): Shape =>
-  names.toSorted().map((name) => {
-    const bare = name.replace(/[!~]+$/, '')
-    return [bare, `,"${bare}":`, name.includes('!'), name.includes('~')] as const
-  })
-
-const ACTOR = shape('id!', 'name', 'on_behalf_of', 'type!', 'version')
-/** As they stand in an actor's text, with what is before and after. */
-const ACTOR_TYPE = /[,{]"type":"(agent|user|service|system)"(,"version":"[^"\\]*")?\}$/
-const RUN = shape('id!', 'parent')
-const TOOL = shape('kind', 'name!~', 'server', 'version')
-const MODEL = shape('name!', 'provider', 'reasoning_effort', 'version')
-const ERROR = shape('code~', 'type!~')
-const POLICY = shape('decision!', 'id!', 'rule', 'version')
-const SOURCE = shape('adapter', 'host', 'sdk')
-const OUTCOME_SET: ReadonlySet<unknown> = new Set(OUTCOMES)
-
-/** Members of which the text alone counts, and how it is made; `null` from these where a value is not ordinary. */
-const TEXT_OF: ReadonlyMap<string, (value: unknown, steered: SteeredTexts) => string | null> = new Map<
-  string,
-  (value: unknown, steered: SteeredTexts) => string | null
->([
-  ['actor', actorOf],
-  ['attributes', attributesOf],
-  ['call', nameOf],
-  ['duration_ms', amountOf],
-  ['error', (value, steered) => stringsOf(value, ERROR, steered)],
-  ['model', (value) => stringsOf(value, MODEL)],
-  ['outcome', (value) => (OUTCOME_SET.has(value) ? `"${value as string}"` : null)],
-  ['policy', (value) => stringsOf(value, POLICY)],
-  ['run', (value) => stringsOf(value, RUN)],
-  ['session', stringOf],
-  ['source', (value) => stringsOf(value, SOURCE)],
-  ['tenant', stringOf],
-  ['tool', (value, steered) => stringsOf(value, TOOL, steered)],
-  ['type', typeOf],
-  ['usage', usageOf],
-])
-
-/** Each with its key and a comma; empty where there is none. */
-interface Texts {
-  actor: string
-  attributes: string
-  call: string
-  duration_ms: string
-  error: string
-  model: string
-  outcome: string
-  policy: string
-  run: string
-  session: string
-  source: string
-  tenant: string
-  tool: string
-  type: string
-  usage: string
-}
-
-function read(
+function draft<Part extends CommonPart>(
   event: Record<string, unknown>,
-  ceiling: Assurance,
-  makeId: () => string,
-  steered: SteeredTexts,
-): CommonEvent | null {
-  const texts: Texts = {
-    actor: '',
-    attributes: '',
-    call: '',
-    duration_ms: '',
-    error: '',
-    model: '',
-    outcome: '"outcome":"unknown",',
-    policy: '',
-    run: '',
-    session: '',
-    source: '',
-    tenant: '',
-    tool: '',
-    type: '',
-    usage: '',
-  }
-  let assurance: unknown = ceiling
-  let id: unknown
-  let time: string | null = null
-  let parts: [string, PartInput][] | null = []
-  let subjects: string[] | null = []
+  options: CommonOptions<Part>,
+): CommonDraft<Part> | null {
+  const { ceiling, steered = ALL_PLAIN } = options
+  const given = new Members()
   for (const key of Object.keys(event)) {
-    const value = event[key]
-    if (value === undefined) continue
-    const textOf = TEXT_OF.get(key)
-    if (textOf !== undefined) {
-      const text = textOf(value, steered)
-      if (text === null) return null
-      texts[key as keyof Texts] = `"${key}":${text},`
-    } else if (key === 'parts') parts = partsOf(value)
-    else if (key === 'subjects') subjects = subjectsOf(value)
-    else if (key === 'id') id = value
-    else if (key === 'assurance') assurance = value
-    else if (key === 'time' && typeof value === 'string') {
-      time = normalizeTime(value)
-      if (time === null) return null
-    } else return null
+    if (!MEMBERS.has(key)) return null
+    given[key as keyof Members] = event[key]
   }
-  if (texts.actor === '' || texts.type === '' || parts === null || subjects === null) return null
-  if (!isWithin(assurance, ceiling)) return null
-  const idGiven = id !== undefined
-  const own = idGiven ? id : makeId()
-  if (typeof own !== 'string' || (idGiven && !isId(own))) return null
-  const { actor, attributes, call, duration_ms: duration, error, model, outcome } = texts
-  const { policy, run, session, source, tenant, tool, type, usage } = texts
-  return {
-    id: own,
-    idGiven,
-    // As it was written down, without key, quotes and comma: a getter may answer another time with something else.
-    type: type.slice(TYPE_START, -2),
-    time,
-    // In the order of canonical JSON.
-    texts: [
-      `${actor}"assurance":"${assurance}",${attributes}${call}${duration}${error}"id":"${own}",${model}`,
-      outcome,
-      `${policy}${run}"schema":"${ENTRY_SCHEMA}",${session}${source}${tenant}`,
-      `${tool}${type}${usage}`,
-    ],
-    parts,
-    subjects,
+  const { type, assurance = ceiling, outcome = 'unknown', tenant } = given
+  if (typeof type !== 'string' || !isType(type) || type.startsWith('audit.')) return null
+  if (!isWithin(assurance, ceiling) || !OUTCOME_SET.has(outcome)) return null
+  const idGiven = given.id !== undefined
+  const id = idGiven ? given.id : options.makeId()
+  if (typeof id !== 'string' || (idGiven && !isId(id))) return null
+  const time = given.time === undefined ? options.now : timeOf(given.time)
+  const parts = given.parts === undefined ? NONE : partsOf(given.parts)
+  const subjects = given.subjects === undefined ? NONE : subjectsOf(given.subjects)
+  if (time === null || parts === null || subjects === null) return null
+  if (options.hasRules && isPlain(given.tool)) given.tool = { ...given.tool }
+
+  // In the order of canonical JSON.
+  out.reset()
+  out.ascii('{"actor":')
+  if (!actor(given.actor, steered)) return null
+  out.ascii(`,"assurance":"${assurance}"`)
+  if (!member(ATTRIBUTES, given.attributes, attributes, steered)) return null
+  if (!member(CALL, given.call, steeredString, steered)) return null
+  if (!member(DURATION, given.duration_ms, amount)) return null
+  if (!member(ERROR, given.error, error, steered)) return null
+  out.ascii(`,"id":"${id}"`)
+  if (!member(MODEL, given.model, model)) return null
+  const observedAt = out.at
+  out.put(OBSERVED)
+  const outcomeAt = out.at
+  out.ascii(`,"outcome":"${outcome}"`)
+  const partsAt = out.at
+  const kept: Part[] = []
+  if (parts.length > 0) {
+    const subject = options.hasRules ? ({ type, tool: given.tool, tenant } as CommonSubject) : { type }
+    for (const [name, part] of parts) {
+      const one = options.keep(id, name, part, subject)
+      if (one === null) return null
+      kept.push(one)
+    }
+    commitments(kept)
+  }
+  const policyAt = out.at
+  if (!member(POLICY, given.policy, policy)) return null
+  if (!member(RUN, given.run, run)) return null
+  out.put(SCHEMA)
+  if (!member(SESSION, given.session, string)) return null
+  if (!member(SOURCE, given.source, source)) return null
+  if (!member(TENANT, tenant, string)) return null
+  const timeAt = out.at
+  out.ascii(`,"time":"${time}"`)
+  const toolAt = out.at
+  if (!member(TOOL, given.tool, tool, steered)) return null
+  out.ascii(`,"type":"${type}"`)
+  if (!member(USAGE, given.usage, usage)) return null
+  out.ascii('}')
+
+  const { bytes, at } = out
+  const made = draftOfBytes(bytes, at, observedAt + OBSERVED_LABEL.length)
+  if (made === null) return null
+  if (!idGiven) return { id, idGiven, draft: made, kept, subjects, stable: null }
+  const isTimed = given.time !== undefined && !options.isTimeFilledIn?.()
+  // Each member with the comma behind it rather than the one before.
+  const stable = concat(
+    bytes.subarray(1, observedAt),
+    bytes.subarray(outcomeAt, partsAt),
+    bytes.subarray(policyAt, isTimed ? toolAt : timeAt),
+    bytes.subarray(toolAt, at - 1),
+    COMMA,
+  )
+  return { id, idGiven, draft: made, kept, subjects, stable }
+}
+
+/** A member's name as it stands before its value. */
+const label = (name: string): Uint8Array => utf8(`,"${name}":`).slice()
+
+const [ATTRIBUTES, CALL, DURATION, ERROR] = [label('attributes'), label('call'), label('duration_ms'), label('error')]
+const [MODEL, POLICY, RUN, SESSION] = [label('model'), label('policy'), label('run'), label('session')]
+const [SOURCE, TENANT, TOOL, USAGE] = [label('source'), label('tenant'), label('tool'), label('usage')]
+const OBSERVED_LABEL = ',"observed":"'
+const OBSERVED = utf8(`${OBSERVED_LABEL}${GAP}"`).slice()
+const SCHEMA = utf8(`,"schema":"${ENTRY_SCHEMA}"`).slice()
+const COMMA = utf8(',').slice()
+const OUTCOME_SET: ReadonlySet<unknown> = new Set(OUTCOMES)
+const NONE: readonly never[] = []
+
+/** Writes a value; `false` if it is not ordinary. */
+type Write = (value: unknown, steered: SteeredTexts) => boolean
+
+/** Writes a member, if there is one. */
+function member(name: Uint8Array, value: unknown, write: Write, steered = ALL_PLAIN): boolean {
+  if (value === undefined) return true
+  out.put(name)
+  return write(value, steered)
+}
+
+/** An object whose members are strings. Names with `!` behind must be there; an agent or a tool may make up those with `~`. */
+function strings(names: readonly string[], allowed: { readonly [name: string]: ReadonlySet<unknown> } = {}): Write {
+  // In the order of canonical JSON; a comma before each.
+  const shape = names.toSorted().map((stated) => {
+    const name = stated.replace(/[!~]+$/, '')
+    const [isRequired, isSteered] = [stated.includes('!'), stated.includes('~')]
+    return { name, label: label(name), isRequired, isSteered, values: allowed[name] ?? null }
+  })
+  return (value, steered) => {
+    if (!isPlain(value)) return false
+    const start = out.at
+    let found = 0
+    for (const { name, label, isRequired, isSteered, values } of shape) {
+      const one = value[name]
+      if (one === undefined) {
+        if (isRequired) return false
+        continue
+      }
+      if (values !== null && !values.has(one)) return false
+      out.put(label)
+      if (!(isSteered ? steeredString(one, steered) : string(one))) return false
+      found++
+    }
+    return closes(value, start, found)
   }
 }
 
-/** Where a type begins in its text, as {@link Texts} hold it. */
-const TYPE_START = '"type":"'.length
-
-function actorOf(value: unknown): string | null {
-  const text = stringsOf(value, ACTOR)
-  // Of the text and not of the object: a getter may answer another time with something else.
-  return text !== null && ACTOR_TYPE.test(text) ? text : null
+/** Whether an object has no other members, nor undefined ones: makes its first comma a brace, and closes it. */
+function closes(value: object, start: number, found: number): boolean {
+  if (Object.keys(value).length !== found) return false
+  if (found === 0) out.ascii('{')
+  else out.bytes[start] = 0x7b
+  out.ascii('}')
+  return true
 }
 
-function typeOf(value: unknown): string | null {
-  return typeof value === 'string' && isType(value) && !value.startsWith('audit.') ? `"${value}"` : null
+const actor = strings(['id!', 'name', 'on_behalf_of', 'type!', 'version'], {
+  type: new Set(['agent', 'user', 'service', 'system']),
+})
+const error = strings(['code~', 'type!~'])
+const model = strings(['name!', 'provider', 'reasoning_effort', 'version'])
+const policy = strings(['decision!', 'id!', 'rule', 'version'])
+const run = strings(['id!', 'parent'])
+const source = strings(['adapter', 'host', 'sdk'])
+const tool = strings(['kind', 'name!~', 'server', 'version'])
+
+/** A string of a structured member. */
+function string(value: unknown): boolean {
+  return isString(value) && out.string(value)
+}
+
+/** A string that an agent or a tool may have made up. */
+function steeredString(value: unknown, steered: SteeredTexts): boolean {
+  return isString(value) && steered.isPlainName(value) && out.string(value)
+}
+
+function isString(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= MAX_STRING
+}
+
+function amount(value: unknown): boolean {
+  return typeof value === 'number' && value >= 0 && out.number(value)
+}
+
+const USAGE_NAME = /^[a-z][a-z0-9_]{0,63}$/
+
+function usage(value: unknown): boolean {
+  if (!isPlain(value)) return false
+  const names = sortedKeys(value)
+  if (names.length > MAX_AMOUNTS) return false
+  const start = out.at
+  for (const name of names) {
+    if (!USAGE_NAME.test(name)) return false
+    out.ascii(`,"${name}":`)
+    if (!amount(value[name])) return false
+  }
+  return closes(value, start, names.length)
+}
+
+function attributes(value: unknown, steered: SteeredTexts): boolean {
+  if (!isPlain(value)) return false
+  const keys = sortedKeys(value)
+  if (keys.length > MAX_ATTRIBUTES) return false
+  const start = out.at
+  for (const key of keys) {
+    if (!isAttributeKey(key) || key === '__proto__') return false
+    const attribute = value[key]
+    out.ascii(`,"${key}":`)
+    if (typeof attribute === 'string' ? attribute.length > MAX_STRING : typeof attribute === 'object' && attribute !== null)
+      return false
+    if (!out.value(attribute) || !steered.isPlainAttribute(key, attribute)) return false
+  }
+  return 6 * (out.at - start) < SURE_ATTRIBUTES_BYTES && closes(value, start, keys.length)
 }
 
 function isPlain(value: unknown): value is Record<string, unknown> {
@@ -255,92 +332,20 @@ function isWithin(value: unknown, ceiling: Assurance): value is Assurance {
   return ASSURANCES.indexOf(value as Assurance) >= ASSURANCES.indexOf(ceiling)
 }
 
-/** A string of a structured member, as canonical JSON. */
-function stringOf(value: unknown): string | null {
-  if (typeof value !== 'string' || value === '' || value.length > MAX_STRING || !value.isWellFormed()) return null
-  return quote(value)
+function timeOf(value: unknown): string | null {
+  return typeof value === 'string' ? normalizeTime(value) : null
 }
 
-/** A string that an agent or a tool may have made up. */
-function nameOf(value: unknown, steered: SteeredTexts): string | null {
-  const text = stringOf(value)
-  return text !== null && steered.isPlainName(value as string) ? text : null
-}
-
-/** An object whose members are strings. */
-function stringsOf(value: unknown, shape: Shape, steered = ALL_PLAIN): string | null {
-  if (!isPlain(value)) return null
-  let text = ''
-  let found = 0
-  for (const [name, label, isRequired, isSteered] of shape) {
-    const one = value[name]
-    if (one === undefined) {
-      if (isRequired) return null
-      continue
-    }
-    const quoted = isSteered ? nameOf(one, steered) : stringOf(one)
-    if (quoted === null) return null
-    text += label + quoted
-    found++
+function commitments(kept: readonly CommonPart[]): void {
+  const sorted = kept.length > 1 ? kept.toSorted((a, b) => (a.name < b.name ? -1 : 1)) : kept
+  out.ascii(',"parts":{')
+  for (const [i, { name, commit, mode }] of sorted.entries()) {
+    out.ascii(`${i === 0 ? '' : ','}"${name}":{"commit":"${commit}","mode":"${mode}"}`)
   }
-  // Of other names, or undefined.
-  if (Object.keys(value).length !== found) return null
-  return `{${text.slice(1)}}`
+  out.ascii('}')
 }
 
-function amountOf(value: unknown): string | null {
-  if (typeof value !== 'number' || !(value >= 0) || value === Number.POSITIVE_INFINITY || !isCarriable(value))
-    return null
-  return value === 0 ? '0' : String(value)
-}
-
-const USAGE_NAME = /^[a-z][a-z0-9_]{0,63}$/
-
-function usageOf(value: unknown): string | null {
-  if (!isPlain(value)) return null
-  const names = Object.keys(value).sort()
-  if (names.length > MAX_AMOUNTS) return null
-  let text = ''
-  for (const name of names) {
-    const amount = USAGE_NAME.test(name) ? amountOf(value[name]) : null
-    if (amount === null) return null
-    text += `,"${name}":${amount}`
-  }
-  return `{${text.slice(1)}}`
-}
-
-function attributesOf(value: unknown, steered: SteeredTexts): string | null {
-  if (!isPlain(value)) return null
-  const keys = Object.keys(value).sort()
-  if (keys.length > MAX_ATTRIBUTES) return null
-  let text = ''
-  let most = 0
-  for (const key of keys) {
-    if (!isAttributeKey(key) || key === '__proto__') return null
-    const attribute = value[key]
-    const one = attributeOf(attribute)
-    if (one === null || !steered.isPlainAttribute(key, attribute)) return null
-    text += `,"${key}":${one}`
-    most += key.length + 6 * one.length + 8
-  }
-  return most < SURE_ATTRIBUTES_BYTES ? `{${text.slice(1)}}` : null
-}
-
-function attributeOf(value: unknown): string | null {
-  switch (typeof value) {
-    case 'string':
-      return value.length <= MAX_STRING && value.isWellFormed() ? quote(value) : null
-    case 'number':
-      if (!Number.isFinite(value) || !isCarriable(value)) return null
-      return value === 0 ? '0' : String(value)
-    case 'boolean':
-      return value ? 'true' : 'false'
-    default:
-      return value === null ? 'null' : null
-  }
-}
-
-function partsOf(value: unknown): [string, PartInput][] | null {
+function partsOf(value: unknown): readonly (readonly [string, PartInput])[] | null {
   if (!isPlain(value)) return null
   const names = Object.keys(value)
   if (names.length > MAX_PARTS) return null
@@ -355,13 +360,13 @@ function partsOf(value: unknown): [string, PartInput][] | null {
   return parts
 }
 
-function subjectsOf(value: unknown): string[] | null {
+function subjectsOf(value: unknown): readonly string[] | null {
   if (!Array.isArray(value) || value.length > MAX_SUBJECTS) return null
   const subjects: string[] = []
   for (let i = 0; i < value.length; i++) {
     const subject: unknown = value[i]
-    if (stringOf(subject) === null) return null
-    subjects.push(subject as string)
+    if (!isString(subject) || !subject.isWellFormed()) return null
+    subjects.push(subject)
   }
   return subjects
 }

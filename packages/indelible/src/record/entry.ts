@@ -21,7 +21,7 @@ export interface Draft {
 }
 
 /** As long as a time with milliseconds, which is what clocks give. */
-const GAP = '0000-00-00T00:00:00.000Z'
+export const GAP = '0000-00-00T00:00:00.000Z'
 
 /**
  * @param record without `observed`
@@ -44,23 +44,23 @@ export function draftEntry(
     if (key === 'decision') stable += stableDecision(record)
     else if (key !== 'parts' && (key !== 'time' || given.time)) stable += text
   }
-  const draft = draftOfText(before, after)
+  const start = `${before}"observed":"`
+  const bytes = utf8(`${start}${GAP}",${after.slice(0, -1)}}`)
+  const draft = draftOfBytes(bytes, bytes.length, utf8Length(start))
   if (draft === null) throw tooLarge(`${before}${after}`, members)
   return { draft, stable }
 }
 
 /**
- * @param before the entry up to where `observed` goes, and `after` the members behind it; a comma ends each
+ * A draft of the entry with {@link GAP} in it that stands in the first `length` of `bytes`, which are copied.
  * @returns `null` if the entry would be too large
  */
-export function draftOfText(before: string, after: string): Draft | null {
-  const start = `${before}"observed":"`
-  const text = `${start}${GAP}",${after.slice(0, -1)}}`
-  const bytes = utf8(text)
+export function draftOfBytes(bytes: Uint8Array, length: number, gap: number): Draft | null {
   // A time with microseconds is three bytes longer.
-  if (bytes.length + 3 > MAX_ENTRY_BYTES) return null
-  const isAscii = bytes.length === text.length
-  return { bytes, gap: isAscii ? start.length : utf8Length(start) }
+  if (length + 3 > MAX_ENTRY_BYTES) return null
+  const own = room(length)
+  own.set(bytes.subarray(0, length))
+  return { bytes: own, gap }
 }
 
 /** A signature covers commitments, which differ between retries by their salts. */

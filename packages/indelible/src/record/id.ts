@@ -1,6 +1,6 @@
 /** Entry ids: UUIDv7 (RFC 9562 §5.7), so that they sort by time and an index over them is appended to, not scattered. */
 import { randomBytes, sha256 } from '#crypto'
-import { toHex } from '../bytes.ts'
+import { fromAscii, toHex, utf8 } from '../bytes.ts'
 
 const PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
@@ -11,10 +11,28 @@ export function isId(text: string): boolean {
 
 /** The id whose first 48 bits are `ms` since 1970 and whose other bits come from `random` (10 bytes). */
 export function formatId(ms: number, random: Uint8Array): string {
-  const time = Math.floor(ms).toString(16).padStart(12, '0')
-  const rest = toHex(random)
-  const variant = ((random[2]! & 0x3f) | 0x80).toString(16)
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${rest.slice(1, 4)}-${variant}${rest.slice(6, 8)}-${rest.slice(8, 20)}`
+  // By hand: one is made for every entry, and a text put together from twenty pieces takes four times as long.
+  let rest = Math.floor(ms)
+  for (let i = 12; i >= 0; i--) {
+    if (i === 8) continue
+    text[i] = DIGITS[rest % 16]!
+    rest = Math.floor(rest / 16)
+  }
+  digits(random[0]!, 14)
+  text[14] = 0x37 // version 7
+  digits(random[1]!, 16)
+  digits((random[2]! & 0x3f) | 0x80, 19)
+  digits(random[3]!, 21)
+  for (let i = 4; i < 10; i++) digits(random[i]!, 16 + 2 * i)
+  return fromAscii(text)
+}
+
+const DIGITS = utf8('0123456789abcdef').slice()
+const text = utf8('00000000-0000-7000-8000-000000000000').slice()
+
+function digits(byte: number, at: number): void {
+  text[at] = DIGITS[byte >> 4]!
+  text[at + 1] = DIGITS[byte & 15]!
 }
 
 const POOL_IDS = 256
