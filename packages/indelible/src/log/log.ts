@@ -143,14 +143,20 @@ export class Log implements Sink<LogDraft, Receipt> {
    * `ERR_ROLLED_BACK`, `ERR_CLOSED`, `ERR_STORE_…`
    */
   record(event: AgentEvent, options: RecordOptions = {}): Promise<Receipt> {
-    return new Promise((resolve, reject) => {
+    let made: Item | Promise<Item>
+    try {
       this.#refuseClosed()
-      const made = this.#items.make(event, options)
-      const append = (item: Item) => {
-        this.#sequencer.enqueue([item], undefined, ([place]) => resolve(this.#receipt(item.id, place!)), reject)
-      }
-      if ('then' in made) this.#awaited(made).then(append, reject)
-      else append(made)
+      made = this.#items.make(event, options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    return 'then' in made ? this.#awaited(made).then((item) => this.#append(item)) : this.#append(made)
+  }
+
+  /** Apart, so that what waits for its batch does not keep the caller's event in memory. */
+  #append(item: Item): Promise<Receipt> {
+    return new Promise((resolve, reject) => {
+      this.#sequencer.enqueue([item], undefined, ([place]) => resolve(this.#receipt(item.id, place!)), reject)
     })
   }
 

@@ -6,12 +6,17 @@ import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js'
 import { randomBytes as nobleRandomBytes } from '@noble/hashes/utils.js'
 import type { MacKey } from './mac-key.ts'
+import { toBase64Url } from './text-portable.ts'
 
 const encoder = new TextEncoder()
 const bytes = (data: Uint8Array | string) => (typeof data === 'string' ? encoder.encode(data) : data)
 
 export function sha256(data: Uint8Array | string): Uint8Array {
   return nobleSha256(bytes(data))
+}
+
+export function sha256Base64Url(data: Uint8Array | string): string {
+  return toBase64Url(sha256(data))
 }
 
 export type { MacKey } from './mac-key.ts'
@@ -22,6 +27,10 @@ export function macKey(raw: Uint8Array): MacKey {
 
 export function hmacSha256(key: MacKey, data: Uint8Array | string): Uint8Array {
   return hmac(nobleSha256, key.prepared as Uint8Array, bytes(data))
+}
+
+export function hmacSha256Base64Url(key: MacKey, data: Uint8Array | string): string {
+  return toBase64Url(hmacSha256(key, data))
 }
 
 export function hkdfSha256(ikm: Uint8Array, info: Uint8Array, length: number): Uint8Array {

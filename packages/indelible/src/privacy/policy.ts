@@ -3,8 +3,8 @@
  *
  * No text escapes it: an error's message, a policy's reason and a guardrail's detail are parts like any other.
  */
-import { hmacSha256, type MacKey, sha256 } from '#crypto'
-import { toBase64Url, utf8Length } from '../bytes.ts'
+import { hmacSha256Base64Url, type MacKey, sha256Base64Url } from '#crypto'
+import { utf8Length } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { carry } from '../record/carry.ts'
 import { checkDisclosure, commitTo, disclose, type PartMeta } from '../record/disclosure.ts'
@@ -146,8 +146,8 @@ export class PrivacyPolicy {
 
   /** `hmac-sha256:…` of canonical JSON, as text or in UTF-8; `sha256:…` where the rules say so. */
   fingerprint(canonical: string | Uint8Array): string {
-    if (this.#stated.fingerprint === 'sha256') return `sha256:${toBase64Url(sha256(canonical))}`
-    return `hmac-sha256:${toBase64Url(hmacSha256(this.#key, canonical))}`
+    if (this.#stated.fingerprint === 'sha256') return `sha256:${sha256Base64Url(canonical)}`
+    return `hmac-sha256:${hmacSha256Base64Url(this.#key, canonical)}`
   }
 
   /** A client may have withheld more than we would; what it withheld less, we withhold. */

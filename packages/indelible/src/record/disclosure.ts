@@ -5,7 +5,7 @@
  * entry holds `base64url(SHA-256(disclosure))`. Erasing deletes the text. Without the 256-bit salt in it the commitment
  * says nothing about the value, however few values are possible.
  */
-import { randomBytes, sha256 } from '#crypto'
+import { randomBytes, sha256Base64Url } from '#crypto'
 import { fromBase64Url, toBase64Url } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
 import { type Json, parseCanonical } from './jcs.ts'
@@ -64,7 +64,7 @@ let used = 0
 
 /** The commitment to a disclosure. */
 export function commitTo(disclosure: string): string {
-  return toBase64Url(sha256(disclosure))
+  return sha256Base64Url(disclosure)
 }
 
 /**
