@@ -2,7 +2,8 @@
 
 import { fromUtf8 } from '../bytes.ts'
 import type { EventDraft } from '../capture/sink.ts'
-import { commitTo } from '../record/disclosure.ts'
+import { KeptPart } from '../privacy/policy.ts'
+import { commitTo, restOf } from '../record/disclosure.ts'
 import type { Mode } from '../record/event.ts'
 import { type AgentEvent, type AuditRecord, ENTRY_SCHEMA } from '../record/schema.ts'
 import type { Item } from './sequencer.ts'
@@ -57,7 +58,7 @@ export class LogDraft implements EventDraft {
 export interface RestoredEvent {
   readonly id: string
   readonly record: Omit<AuditRecord, 'observed'>
-  readonly kept: readonly { readonly name: string; readonly disclosure: string; readonly stable: string }[]
+  readonly kept: readonly KeptPart[]
   readonly subjects: readonly string[]
 }
 
@@ -69,21 +70,17 @@ export interface RestoredEvent {
 export function restoreEvent(event: AgentEvent, origin: string): RestoredEvent | null {
   const { parts: given = {}, subjects = [], id, ...members } = event
   if (typeof id !== 'string' || typeof members.time !== 'string') return null
-  const kept: { name: string; disclosure: string; stable: string }[] = []
+  const kept: KeptPart[] = []
   const parts: Record<string, { commit: string; mode: Mode }> = {}
   for (const [name, part] of Object.entries(given)) {
     if (!('disclosure' in part)) return null
     const { disclosure, mode } = part
-    const start = `["indelible/part@1",${JSON.stringify(origin)},"${id}","${name}","`
-    if (!disclosure.startsWith(start)) return null
-    // After the salt, 43 characters and a quote: what stays the same for a retry.
-    const rest = disclosure.slice(start.length + SALT_LENGTH + 1)
-    if (!rest.startsWith(',')) return null
-    kept.push({ name, disclosure, stable: `["${name}","${mode}"${rest}` })
-    parts[name] = { commit: commitTo(disclosure), mode }
+    const rest = restOf(disclosure, origin, id, name)
+    if (rest < 0) return null
+    const commit = commitTo(disclosure)
+    kept.push(new KeptPart(name, mode, { disclosure, commit, rest }))
+    parts[name] = { commit, mode }
   }
   const record = { ...members, id, schema: ENTRY_SCHEMA, ...(kept.length > 0 && { parts }) }
   return { id, record: record as unknown as Omit<AuditRecord, 'observed'>, kept, subjects }
 }
-
-const SALT_LENGTH = 43

@@ -76,13 +76,17 @@ let scratch = Buffer.allocUnsafeSlow(8192)
 /** HMAC-SHA-256 (RFC 2104) of bytes, or of the UTF-8 form of a string. */
 export function hmacSha256(key: MacKey, data: Uint8Array | string): Uint8Array {
   const outer = outerBlocks(key, data)
-  return outer === null ? createHmac('sha256', nativeOf(key)).update(data).digest() : digestBytes(hash('sha256', outer, 'binary'))
+  return outer === null
+    ? createHmac('sha256', nativeOf(key)).update(data).digest()
+    : digestBytes(hash('sha256', outer, 'binary'))
 }
 
 /** {@link hmacSha256} as unpadded base64url. */
 export function hmacSha256Base64Url(key: MacKey, data: Uint8Array | string): string {
   const outer = outerBlocks(key, data)
-  return outer === null ? createHmac('sha256', nativeOf(key)).update(data).digest('base64url') : hash('sha256', outer, 'base64url')
+  return outer === null
+    ? createHmac('sha256', nativeOf(key)).update(data).digest('base64url')
+    : hash('sha256', outer, 'base64url')
 }
 
 /** What the outer hash of RFC 2104 is made of; `null` where the native HMAC must be taken, or is no slower. */

@@ -26,7 +26,7 @@ export function utf8Length(text: string): number {
 }
 
 // They take any array of bytes, and making a Buffer of one first costs more than the work itself.
-const { latin1Write, latin1Slice } = Buffer.prototype
+const { base64Slice, base64urlSlice, latin1Slice, latin1Write, utf8Slice } = Buffer.prototype
 
 /** Writes text that is known to be ASCII at `at`, where there is room for it. */
 export function writeAscii(text: string, into: Uint8Array, at: number): void {
@@ -41,21 +41,17 @@ export function fromAscii(bytes: Uint8Array): string {
 /** Text of UTF-8 bytes. Throws `TypeError` where they are not UTF-8; keeps a byte order mark as a character. */
 export function fromUtf8(bytes: Uint8Array): string {
   if (!isUtf8(bytes)) throw new TypeError('not UTF-8')
-  return view(bytes).utf8Slice(0, bytes.length)
+  return utf8Slice.call(bytes as Buffer, 0, bytes.length)
 }
 
 /** Base64 with padding (RFC 4648 §4). */
 export function toBase64(bytes: Uint8Array): string {
-  return view(bytes).base64Slice(0, bytes.length)
+  return base64Slice.call(bytes as Buffer, 0, bytes.length)
 }
 
-/** Base64url without padding (RFC 4648 §5). */
-export function toBase64Url(bytes: Uint8Array): string {
-  return view(bytes).base64urlSlice(0, bytes.length)
-}
-
-function view(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+/** Base64url without padding (RFC 4648 §5), of all bytes or of `[start, end)`. */
+export function toBase64Url(bytes: Uint8Array, start = 0, end = bytes.length): string {
+  return base64urlSlice.call(bytes as Buffer, start, end)
 }
 
 // Methods that Node documents only in passing; `toString(encoding)` comes down to them after parsing its arguments.

@@ -29,8 +29,8 @@ export function toBase64(bytes: Uint8Array): string {
   return out + '==='.slice((out.length + 3) % 4)
 }
 
-export function toBase64Url(bytes: Uint8Array): string {
-  return encode64(bytes, URL_SAFE)
+export function toBase64Url(bytes: Uint8Array, start = 0, end = bytes.length): string {
+  return encode64(bytes.subarray(start, end), URL_SAFE)
 }
 
 const STANDARD = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'

@@ -7,7 +7,7 @@ import { hmacSha256Base64Url, type MacKey, sha256Base64Url } from '#crypto'
 import { utf8Length } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { carry } from '../record/carry.ts'
-import { checkDisclosure, commitTo, disclose, type PartMeta } from '../record/disclosure.ts'
+import { checkDisclosure, commitTo, type Disclosed, disclose, type PartMeta, restOf } from '../record/disclosure.ts'
 import type { Mode, PartInput } from '../record/event.ts'
 import { canonicalize, type Json } from '../record/jcs.ts'
 import { plainBytes } from '../record/json-bytes.ts'
@@ -42,15 +42,29 @@ export interface PrivacyRules extends ModeRules {
 export const DEFAULT_PRIVACY: PrivacyRules = { mode: 'fingerprint' }
 
 /** One part after the policy. */
-export interface KeptPart {
+export class KeptPart {
   readonly name: string
   readonly mode: Mode
   readonly commit: string
   readonly disclosure: string
-  /** What the policy left, without the salt: equal for a retry of the same event. */
-  readonly stable: string
   /** The redactor failed, and so nothing was kept. */
-  readonly withheld?: true
+  readonly withheld: boolean
+  readonly #rest: number
+
+  /** @param disclosed with `rest`, where value and meta begin in the disclosure */
+  constructor(name: string, mode: Mode, disclosed: Disclosed, withheld = false) {
+    this.name = name
+    this.mode = mode
+    this.commit = disclosed.commit
+    this.disclosure = disclosed.disclosure
+    this.withheld = withheld
+    this.#rest = disclosed.rest
+  }
+
+  /** What the policy left, without the salt: equal for a retry of the same event. */
+  get stable(): string {
+    return `["${this.name}","${this.mode}"${this.disclosure.slice(this.#rest)}`
+  }
 }
 
 /** `meta.withheld` of a part that nothing was kept of, though the rules would have kept more. */
@@ -169,7 +183,8 @@ export class PrivacyPolicy {
     const same = (left: PartMeta, kept: Json): KeptPart | null => {
       if (mode !== part.mode || canonicalize(left) !== canonicalize(meta)) return null
       if (canonicalize(kept) !== canonicalize(value)) return null
-      return { name, mode, commit, disclosure: part.disclosure, stable: canonicalize([name, mode, value, meta]) }
+      const { disclosure } = part
+      return new KeptPart(name, mode, { disclosure, commit, rest: restOf(disclosure, this.#origin, id, name) })
     }
     if (isWithheld(mode)) return same(allowed, null) ?? this.#kept(id, name, mode, 'null', allowed)
     // Where we would keep all, whatever the client left is only redacted: it may have left less, and cannot prove how.
@@ -253,7 +268,8 @@ export class PrivacyPolicy {
   }
 
   #withheld(id: string, name: string): KeptPart {
-    return { ...this.#kept(id, name, 'none', 'null', { withheld: REDACTOR_FAILED }), withheld: true }
+    const meta = canonicalize({ withheld: REDACTOR_FAILED })
+    return new KeptPart(name, 'none', disclose({ origin: this.#origin, id, name, value: 'null', meta }), true)
   }
 
   #kept(id: string, name: string, mode: Mode, value: string, meta: PartMeta): KeptPart {
@@ -262,8 +278,7 @@ export class PrivacyPolicy {
 
   /** @param value and `metaText`: canonical JSON */
   #keptText(id: string, name: string, mode: Mode, value: string, metaText: string): KeptPart {
-    const { disclosure, commit } = disclose({ origin: this.#origin, id, name, value, meta: metaText })
-    return { name, mode, commit, disclosure, stable: `["${name}","${mode}",${value},${metaText}]` }
+    return new KeptPart(name, mode, disclose({ origin: this.#origin, id, name, value, meta: metaText }))
   }
 }
 

@@ -151,23 +151,23 @@ function draft<Part extends CommonPart>(
   out.reset()
   out.ascii('{"actor":')
   if (!actor(given.actor, steered)) return null
-  out.ascii(`,"assurance":"${assurance}"`)
+  text(',"assurance":"', assurance)
   if (!member(ATTRIBUTES, given.attributes, attributes, steered)) return null
   if (!member(CALL, given.call, steeredString, steered)) return null
   if (!member(DURATION, given.duration_ms, amount)) return null
   if (!member(ERROR, given.error, error, steered)) return null
-  out.ascii(`,"id":"${id}"`)
+  text(',"id":"', id)
   if (!member(MODEL, given.model, model)) return null
   const observedAt = out.at
   out.put(OBSERVED)
   const outcomeAt = out.at
-  out.ascii(`,"outcome":"${outcome}"`)
+  text(',"outcome":"', outcome as string)
   const partsAt = out.at
   const kept: Part[] = []
   if (parts.length > 0) {
     const subject = options.hasRules ? ({ type, tool: given.tool, tenant } as CommonSubject) : { type }
-    for (const [name, part] of parts) {
-      const one = options.keep(id, name, part, subject)
+    for (let i = 0; i < parts.length; i++) {
+      const one = options.keep(id, parts[i]!.name, parts[i]!.part, subject)
       if (one === null) return null
       kept.push(one)
     }
@@ -181,10 +181,10 @@ function draft<Part extends CommonPart>(
   if (!member(SOURCE, given.source, source)) return null
   if (!member(TENANT, tenant, string)) return null
   const timeAt = out.at
-  out.ascii(`,"time":"${time}"`)
+  text(',"time":"', time)
   const toolAt = out.at
   if (!member(TOOL, given.tool, tool, steered)) return null
-  out.ascii(`,"type":"${type}"`)
+  text(',"type":"', type)
   if (!member(USAGE, given.usage, usage)) return null
   out.ascii('}')
 
@@ -216,6 +216,13 @@ const SCHEMA = utf8(`,"schema":"${ENTRY_SCHEMA}"`).slice()
 const COMMA = utf8(',').slice()
 const OUTCOME_SET: ReadonlySet<unknown> = new Set(OUTCOMES)
 const NONE: readonly never[] = []
+
+/** Writes a member whose value needs no care. */
+function text(before: string, value: string): void {
+  out.ascii(before)
+  out.ascii(value)
+  out.ascii('"')
+}
 
 /** Writes a value; `false` if it is not ordinary. */
 type Write = (value: unknown, steered: SteeredTexts) => boolean
@@ -291,6 +298,13 @@ function amount(value: unknown): boolean {
   return typeof value === 'number' && value >= 0 && out.number(value)
 }
 
+/** Writes a name that needs no care, as it stands before its value. */
+function nameOf(key: string): void {
+  out.ascii(',"')
+  out.ascii(key)
+  out.ascii('":')
+}
+
 const USAGE_NAME = /^[a-z][a-z0-9_]{0,63}$/
 
 function usage(value: unknown): boolean {
@@ -300,7 +314,7 @@ function usage(value: unknown): boolean {
   const start = out.at
   for (const name of names) {
     if (!USAGE_NAME.test(name)) return false
-    out.ascii(`,"${name}":`)
+    nameOf(name)
     if (!amount(value[name])) return false
   }
   return closes(value, start, names.length)
@@ -314,8 +328,12 @@ function attributes(value: unknown, steered: SteeredTexts): boolean {
   for (const key of keys) {
     if (!isAttributeKey(key) || key === '__proto__') return false
     const attribute = value[key]
-    out.ascii(`,"${key}":`)
-    if (typeof attribute === 'string' ? attribute.length > MAX_STRING : typeof attribute === 'object' && attribute !== null)
+    nameOf(key)
+    if (
+      typeof attribute === 'string'
+        ? attribute.length > MAX_STRING
+        : typeof attribute === 'object' && attribute !== null
+    )
       return false
     if (!out.value(attribute) || !steered.isPlainAttribute(key, attribute)) return false
   }
@@ -339,23 +357,30 @@ function timeOf(value: unknown): string | null {
 function commitments(kept: readonly CommonPart[]): void {
   const sorted = kept.length > 1 ? kept.toSorted((a, b) => (a.name < b.name ? -1 : 1)) : kept
   out.ascii(',"parts":{')
-  for (const [i, { name, commit, mode }] of sorted.entries()) {
-    out.ascii(`${i === 0 ? '' : ','}"${name}":{"commit":"${commit}","mode":"${mode}"}`)
+  for (let i = 0; i < sorted.length; i++) {
+    const { name, commit, mode } = sorted[i]!
+    out.ascii(i === 0 ? '"' : '},"')
+    out.ascii(name)
+    out.ascii('":{"commit":"')
+    out.ascii(commit)
+    out.ascii('","mode":"')
+    out.ascii(mode)
+    out.ascii('"')
   }
-  out.ascii('}')
+  out.ascii('}}')
 }
 
-function partsOf(value: unknown): readonly (readonly [string, PartInput])[] | null {
+function partsOf(value: unknown): readonly { readonly name: string; readonly part: PartInput }[] | null {
   if (!isPlain(value)) return null
   const names = Object.keys(value)
   if (names.length > MAX_PARTS) return null
-  const parts: [string, PartInput][] = []
+  const parts: { name: string; part: PartInput }[] = []
   for (const name of names) {
     const part = value[name]
     if (!PART_NAME.test(name) || !isPlain(part)) return null
     const keys = Object.keys(part)
     if (keys.length !== 1 || keys[0] !== 'value') return null
-    parts.push([name, { value: part.value }])
+    parts.push({ name, part: { value: part.value } })
   }
   return parts
 }

@@ -31,6 +31,13 @@ export interface PartDisclosure {
   readonly meta: PartMeta
 }
 
+/** A disclosure with its commitment, and where in it that begins which the salt has no part in: `,value,meta]`. */
+export interface Disclosed {
+  readonly disclosure: string
+  readonly commit: string
+  readonly rest: number
+}
+
 /** @returns the disclosure and its commitment. The salt is fresh unless given, which only tests and vectors do. */
 export function disclose(part: {
   readonly origin: string
@@ -40,10 +47,19 @@ export function disclose(part: {
   /** Canonical JSON of the value and of its meta: texts, because the caller has just hashed the former. */
   readonly value: string
   readonly meta: string
-}): { disclosure: string; commit: string } {
+}): Disclosed {
   const { origin, id, name, value, meta, salt = newSalt() } = part
-  const disclosure = `${beginningOf(origin, id, name)}${salt}",${value},${meta}]`
-  return { disclosure, commit: commitTo(disclosure) }
+  const beginning = beginningOf(origin, id, name)
+  const disclosure = `${beginning}${salt}",${value},${meta}]`
+  return { disclosure, commit: commitTo(disclosure), rest: beginning.length + salt.length + 1 }
+}
+
+/** {@link Disclosed.rest} of part `name` of entry `id` in log `origin`; -1 if the text is not one of theirs. */
+export function restOf(disclosure: string, origin: string, id: string, name: string): number {
+  const beginning = beginningOf(origin, id, name)
+  if (!disclosure.startsWith(beginning)) return -1
+  const rest = disclosure.indexOf('",', beginning.length) + 1
+  return rest === 0 ? -1 : rest
 }
 
 /** 256 fresh bits, base64url. */
@@ -52,7 +68,7 @@ export function newSalt(): string {
     pool = randomBytes(SALT_BYTES * 128)
     used = 0
   }
-  const salt = toBase64Url(pool.subarray(used, used + SALT_BYTES))
+  const salt = toBase64Url(pool, used, used + SALT_BYTES)
   // A salt that stays in memory after its disclosure was erased would undo the erasure.
   pool.fill(0, used, used + SALT_BYTES)
   used += SALT_BYTES

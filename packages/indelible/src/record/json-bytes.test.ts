@@ -58,14 +58,33 @@ describe('canonical bytes of a plain value', () => {
         expect(fromUtf8(text.bytes.subarray(0, text.at))).toBe(JSON.stringify(string))
       }
     }
-    for (const string of ['\u{10000}', 'a\u{10ffff}b', '\ufeff', '\u2028\u2029', '\uffff']) expect(compare(string)).toBe('same')
+    for (const string of ['\u{10000}', 'a\u{10ffff}b', '\ufeff', '\u2028\u2029', '\uffff'])
+      expect(compare(string)).toBe('same')
   })
 
   it('do not exist for what I-JSON cannot carry as it is', () => {
     const cycle: unknown[] = []
     cycle.push(cycle)
-    const refused: unknown[] = ['\ud800', 'a\udc00', '\ud800\ud800', Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, undefined]
-    refused.push(1n, Symbol('s'), () => 1, new Date(0), new Map(), [undefined], Array(1), { a: undefined }, { $type: 'x' })
+    const refused: unknown[] = [
+      '\ud800',
+      'a\udc00',
+      '\ud800\ud800',
+      Number.NaN,
+      Number.POSITIVE_INFINITY,
+      2 ** 53,
+      undefined,
+    ]
+    refused.push(
+      1n,
+      Symbol('s'),
+      () => 1,
+      new Date(0),
+      new Map(),
+      [undefined],
+      Array(1),
+      { a: undefined },
+      { $type: 'x' },
+    )
     refused.push({ '\ud800': 1 }, Object.create({ a: 1 }), new (class A {})(), new Uint8Array(2), cycle)
     for (const value of refused) expect(plainBytes(value)).toBeNull()
     for (const value of refused) expect(plainBytes({ a: [value] })).toBeNull()

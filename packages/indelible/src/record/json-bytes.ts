@@ -188,9 +188,18 @@ export class JsonBytes {
 /** Own enumerable names, by their UTF-16 code units (RFC 8785 §3.2.3). */
 export function sortedKeys(value: object): string[] {
   const keys = Object.keys(value)
-  for (let i = 1; i < keys.length; i++) if (keys[i - 1]! > keys[i]!) return keys.sort()
+  if (keys.length > FEW) return keys.sort()
+  // By hand: sort() allocates more than all the rest of writing a small object, and most are in order.
+  for (let i = 1; i < keys.length; i++) {
+    const key = keys[i]!
+    let at = i
+    for (; at > 0 && keys[at - 1]! > key; at--) keys[at] = keys[at - 1]!
+    keys[at] = key
+  }
   return keys
 }
+
+const FEW = 16
 
 const scratch = new JsonBytes(65_536)
 let isWriting = false
