@@ -108,7 +108,7 @@ describe('a purge', () => {
     const noHolds = { firstHeld: async () => null }
     await purge(quick.log, await surveyPurge(quick.store, 256), noHolds, (work) => work(), options)
     expect((await verifyLog(quick.store, quick.policy)).verdict).toBe('verified')
-    const policy = { ...quick.policy, purgeApprovers: { keys: [quick.firstKey], quorum: 1 } }
+    const policy = { ...quick.policy, purgeApprovers: [{ keys: [quick.firstKey], quorum: 1 }] }
     expect(codesOf(await verifyLog(quick.store, policy))).toEqual(['purge_unapproved'])
   })
 

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { openPostgresStore, setupPostgres } from '../src/store/postgres.ts'
 import { Connection, loadDriver } from '../src/store/postgres-driver.ts'
-import { migrate } from '../src/store/postgres-schema.ts'
+import { migrate, POSTGRES_SCHEMA_VERSION } from '../src/store/postgres-schema.ts'
 import { parsePostgresUrl } from '../src/store/postgres-url.ts'
 import type { Batch, LogStore } from '../src/store/store.ts'
 import { openStoreAt } from '../src/store/stores.ts'
@@ -90,8 +90,8 @@ describe.skipIf(none)(`Postgres, when something is wrong${none ? `: ${none}` : '
     expect(await codeOf(open(asRole, origin, false))).toBe('ERR_STORE_VERSION')
     const store = await open(url, origin, false)
     await assertHolds(store, [await new BatchWriter(store).append(numbered('a', 300, { payload: true }))])
-    expect(await sql(url, `SELECT version FROM ${schema}.meta`)).toEqual([{ version: 2 }])
-    await sql(url, `UPDATE ${schema}.meta SET version = 3`)
+    expect(await sql(url, `SELECT version FROM ${schema}.meta`)).toEqual([{ version: POSTGRES_SCHEMA_VERSION }])
+    await sql(url, `UPDATE ${schema}.meta SET version = ${POSTGRES_SCHEMA_VERSION + 1}`)
     expect(await codeOf(open(url, origin, false))).toBe('ERR_STORE_VERSION')
     await connection.close()
   })

@@ -5,6 +5,9 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { createIdentity, loadIdentity } from '../src/keys/identities.ts'
+import { parseCheckpoint } from '../src/note/checkpoint.ts'
+import { parseNote } from '../src/note/signed-note.ts'
+import type { Pin } from '../src/verify/evidence.ts'
 import { isHeld } from './erase-kit.ts'
 import { openLogHome } from './retention-kit.ts'
 
@@ -99,5 +102,52 @@ describe('a purge that nobody approved', () => {
     expect((await log.store.head())!.minIndex).toBe(512)
     const report = await verify({ approvers: [vkey], quorum: 1 })
     expect(report.findings.map(({ code }) => code)).toEqual(['purge_unapproved'])
+  })
+
+  it('is judged by the policy that was in force, and cannot be made to look older', async () => {
+    const { log, retention, register, record, days, verify } = await openLogHome({ default: { ceiling_days: 10 } })
+    const folder = mkdtempSync(join(tmpdir(), 'indelible-approver-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const people = ['alice', 'bob'].map((name) => createIdentity(name, { directory: folder }).vkey)
+    for (const vkey of people) await register.add({ vkey })
+    const [alice, bob] = people as [string, string]
+    const treeNow = async (): Promise<Pin> => {
+      const { size, root } = parseCheckpoint(parseNote((await log.checkpoint())!).text)
+      return { size, root }
+    }
+    const purge = async (signer?: string) => {
+      await record(300)
+      await days(20)
+      await record(1)
+      await verify()
+      const run = { by, trustClock: true }
+      const approvals = signer ? [(await retention.approve(run, loadIdentity(signer, folder)))!] : []
+      expect((await retention.run({ ...run, approvals })).purged).toHaveLength(1)
+    }
+    const codes = async (...policies: Parameters<typeof verify>) =>
+      (await verify(...policies)).findings.map((one) => one.code)
+    await purge()
+    const first = await treeNow()
+    const ofAlice = { approvers: [alice], quorum: 1, since: first }
+    // Nobody asked for signatures then.
+    expect(await codes(ofAlice)).toEqual([])
+    expect(await codes({ approvers: [alice], quorum: 1 })).toEqual(['purge_unapproved'])
+    await purge('alice')
+    const ofBob = { approvers: [bob], quorum: 1, since: await treeNow() }
+    await purge('bob')
+    expect(await codes(ofBob, ofAlice)).toEqual([])
+    expect(await codes(ofAlice)).toEqual(['purge_unapproved'])
+    expect(await codes({ ...ofBob, since: first })).toEqual(['purge_unapproved'])
+    // One after the policy was adopted is found, behind those that are older or were signed.
+    await purge()
+    expect(await codes(ofAlice, ofBob)).toEqual(['purge_unapproved'])
+    await purge('bob')
+    expect(await codes(ofAlice, ofBob)).toEqual(['purge_unapproved'])
+    // A log that never had the tree of the policy has nothing that is older than it.
+    const { size } = await treeNow()
+    const other = { ...ofAlice, since: { size: first.size, root: new Uint8Array(32) } }
+    expect((await codes(other)).length).toBeGreaterThan(2)
+    const beyond = { ...ofAlice, since: { size: size + 1000, root: first.root } }
+    expect((await codes(beyond)).length).toBeGreaterThan(2)
   })
 })

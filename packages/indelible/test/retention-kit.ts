@@ -10,6 +10,7 @@ import { parseVkey } from '../src/note/signed-note.ts'
 import { openQuery } from '../src/query/home-query.ts'
 import type { AgentEvent } from '../src/record/schema.ts'
 import { openRetention } from '../src/retention/retention.ts'
+import type { Pin } from '../src/verify/evidence.ts'
 
 const DAY_MS = 86_400_000
 
@@ -61,12 +62,14 @@ export async function openLogHome(
       vi.setSystemTime(Date.now() + n * DAY_MS)
     },
     vkey: () => parseVkey(readFileSync(join(home, 'log.vkey'), 'utf8').trim()),
-    verify: (approval?: { approvers: readonly string[]; quorum: number }) =>
+    verify: (...approvals: { approvers: readonly string[]; quorum: number; since?: Pin }[]) =>
       verifyHome({
         home,
         pins,
         macKey,
-        ...(approval && { purgeApprovers: { keys: approval.approvers.map(parseVkey), quorum: approval.quorum } }),
+        ...(approvals.length > 0 && {
+          purgeApprovers: approvals.map(({ approvers, ...rest }) => ({ keys: approvers.map(parseVkey), ...rest })),
+        }),
       }),
   }
 }

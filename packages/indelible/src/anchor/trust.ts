@@ -1,11 +1,13 @@
 /** A verifier's trust policy, opened: the files that it names are read, and its anchors are ready to judge. */
 import { dirname, resolve } from 'node:path'
+import { fromBase64 } from '../bytes.ts'
 import { IndelibleError } from '../errors.ts'
 import { parseWitnessPolicy, type WitnessPolicy } from '../note/policy.ts'
 import { parseVkey, type VerifierKey } from '../note/signed-note.ts'
 import type { AnchorVerifier } from '../verify/anchors.ts'
 import type { TrustPolicy } from '../verify/evidence.ts'
-import { isTrustFile, parseTrustFile } from '../verify/trust.ts'
+import type { PurgeApprovers } from '../verify/purge-approval.ts'
+import { isTrustFile, parseTrustFile, type TrustFile } from '../verify/trust.ts'
 import type { AnchorUse } from './anchor.ts'
 import { openAnchorVerifier } from './kinds.ts'
 import { quorumVerifier } from './witness.ts'
@@ -56,8 +58,12 @@ async function openTrustFile(text: string, source: TrustSource): Promise<Trust> 
     ...(mac?.id !== undefined && { macId: mac.id }),
     ...(mac?.epochs !== undefined && { macEpochs: mac.epochs }),
     ...(people && { identities: people.map(parseVkey) }),
-    ...(approvers && { purgeApprovers: { keys: approvers.keys.map(parseVkey), quorum: approvers.quorum } }),
+    ...(approvers && { purgeApprovers: approvers.map(approversOf) }),
   }
+}
+
+function approversOf({ keys, quorum, since }: NonNullable<TrustFile['approvers']>[number]): PurgeApprovers {
+  return { keys: keys.map(parseVkey), quorum, ...(since && { since: { ...since, root: fromBase64(since.root) } }) }
 }
 
 function quorumOf(

@@ -32,8 +32,8 @@ export interface VerifyHomeOptions extends VerifyLogOptions {
   readonly macKey?: MacVerificationKey
   /** People whose signatures on decisions count. Default: whoever the log's own register names. */
   readonly identities?: readonly VerifierKey[]
-  /** People of whom so many must have signed each purge. */
-  readonly purgeApprovers?: { readonly keys: readonly VerifierKey[]; readonly quorum: number }
+  /** Who must have signed purges: each is judged by those who were adopted last before it. */
+  readonly purgeApprovers?: TrustPolicy['purgeApprovers']
   /** The verifier's memory. Default the user's configuration folder. `null` neither reads nor writes one. */
   readonly pins?: Pins | null
 }

@@ -3,6 +3,7 @@ import type { MacVerificationKey } from '../chain/verification-key.ts'
 import type { VerifierKey } from '../note/signed-note.ts'
 import type { TileSource } from '../tree/source.ts'
 import type { AnchorReceipt, AnchorVerifier } from './anchors.ts'
+import type { PurgeApprovers } from './purge-approval.ts'
 import type { KeptReceipt } from './receipts-check.ts'
 
 export interface EvidenceHead {
@@ -55,8 +56,8 @@ export interface TrustPolicy {
   readonly pin?: Pin
   /** K_0, for the HMAC chain. */
   readonly macKey?: MacVerificationKey
-  /** People of whom so many must have signed each purge. */
-  readonly purgeApprovers?: { readonly keys: readonly VerifierKey[]; readonly quorum: number }
+  /** Who must have signed purges: each is judged by those who were adopted last before it. */
+  readonly purgeApprovers?: readonly PurgeApprovers[]
   /** People whose signatures on decisions count, by the name of the key. Without, the log's own register names them. */
   readonly identities?: readonly VerifierKey[]
   /** Id of the mac key that the log must have been opened with, base64url. */

@@ -5,7 +5,6 @@
  */
 import { toBase64Url, utf8 } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
-import { openNote, type VerifierKey } from '../note/signed-note.ts'
 import { parseEntry, type ReadRecord } from '../record/entry.ts'
 import { leafHash } from '../tree/hash.ts'
 import { checkInclusion, proveInclusion } from '../tree/proof.ts'
@@ -15,7 +14,6 @@ import { readRow } from './evidence-reader.ts'
 import {
   type CarriedEntry,
   decodeEpochs,
-  formatPurgeApproval,
   isCarriedType,
   type PurgeIntent,
   purgeEntryId,
@@ -90,37 +88,6 @@ export async function readPurge(
   }
   const statements = [...carried.values()].sort((a, b) => a.index - b.index)
   return { intent: last.intent, intentIndex: last.index, purges, carried: statements, epochs: isWhole ? epochs : null }
-}
-
-/**
- * Signatures that the verifier's policy demands, of every purge: the last one must not cover up for those before it.
- * @param approvers people whom the policy names, and how many of them must have signed
- */
-export function checkPurgeApprovals(
-  origin: string,
-  { purges }: PurgedPrefix,
-  approvers: { readonly keys: readonly VerifierKey[]; readonly quorum: number },
-  findings: FindingList,
-): void {
-  for (const { index, intent } of purges) {
-    const text = formatPurgeApproval(origin, intent)
-    const signed = approvers.keys.filter((key) => (intent.approvals ?? []).some((line) => isSigned(text, line, key)))
-    if (signed.length >= approvers.quorum) continue
-    findings.add('purge_unapproved', `purge of entry ${index} is signed by ${signed.length} approvers of the policy`, {
-      index,
-      expected: String(approvers.quorum),
-      found: String(signed.length),
-    })
-  }
-}
-
-function isSigned(text: string, line: string, key: VerifierKey): boolean {
-  try {
-    return openNote(`${text}\n${line}`, [key]).verified.length > 0
-  } catch (error) {
-    if (!isIndelibleError(error)) throw error
-    return false
-  }
 }
 
 /** Holds the last mac of what was purged, followed from the beginning, against the one that the intent states. */

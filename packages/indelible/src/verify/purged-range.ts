@@ -3,7 +3,8 @@ import type { ReadRecord } from '../record/entry.ts'
 import type { ChainCheck } from './chain-check.ts'
 import type { LogEvidence, TrustPolicy } from './evidence.ts'
 import { claimedCheckpoint } from './evidence-reader.ts'
-import { checkPurgeApprovals, checkPurgedMac, type PurgedPrefix, readPurge } from './purge-check.ts'
+import { checkPurgeApprovals } from './purge-approval.ts'
+import { checkPurgedMac, type PurgedPrefix, readPurge } from './purge-check.ts'
 import type { FindingList } from './report.ts'
 import type { TreeCheck } from './tree-check.ts'
 
@@ -43,7 +44,9 @@ export class PurgedRange {
     const purged = await readPurge(this.#evidence, { origin, size, root }, this.#minIndex)
     if (!purged) return
     this.#purged = purged
-    if (purgeApprovers) checkPurgeApprovals(origin, purged, purgeApprovers, this.#findings)
+    if (purgeApprovers) {
+      await checkPurgeApprovals(this.#evidence, { origin, size, root }, purged, purgeApprovers, this.#findings)
+    }
     if (purged.epochs === null && macKey) {
       const message = `purge of entry ${purged.intentIndex} does not say in which epochs its entries stood`
       this.#findings.add('purge_invalid', message, { index: purged.intentIndex })

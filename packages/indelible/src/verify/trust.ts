@@ -35,6 +35,17 @@ const anchorTrustSchema = z.strictObject({
 /** What a trust file says of one anchor. */
 export type AnchorTrust = z.infer<typeof anchorTrustSchema>
 
+const approversSchema = z
+  .strictObject({
+    keys: z.array(z.string()).min(1),
+    quorum: z.number().int().min(1),
+    /** Size and root (base64) of the log when they were adopted: a line of its checkpoint each. */
+    since: z
+      .strictObject({ size: z.number().int().positive(), root: z.string().regex(/^[A-Za-z0-9+/]{43}=$/) })
+      .optional(),
+  })
+  .refine(({ keys, quorum }) => quorum <= new Set(keys).size, 'quorum is larger than the number of keys')
+
 const trustSchema = z.strictObject({
   format: z.literal(TRUST_FORMAT),
   /** Path of the C2SP policy, relative to the trust file. */
@@ -68,10 +79,13 @@ const trustSchema = z.strictObject({
     .optional(),
   /** People whose signatures on decisions count, as vkeys; without, the log's own register names them. */
   people: z.array(z.string()).min(1).optional(),
-  /** People of whom so many must have signed each purge. */
+  /** People of whom so many must have signed each purge; of several, each purge is judged by those adopted last before it. */
   approvers: z
-    .strictObject({ keys: z.array(z.string()).min(1), quorum: z.number().int().min(1) })
-    .refine(({ keys, quorum }) => quorum <= new Set(keys).size, 'quorum is larger than the number of keys')
+    .union([approversSchema.transform((one) => [one]), z.array(approversSchema).min(1)])
+    .refine(
+      (list) => new Set(list.map(({ since }) => since?.size ?? 0)).size === list.length,
+      'two were adopted at one size',
+    )
     .optional(),
 })
 
