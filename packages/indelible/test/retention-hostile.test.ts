@@ -151,3 +151,31 @@ describe('a purge that nobody approved', () => {
     expect((await codes(beyond)).length).toBeGreaterThan(2)
   })
 })
+
+describe('after a purge', () => {
+  it('a stranger is no approver, and those who were registered before it are known', async () => {
+    const { log, retention, register, record, days, verify, folder } = await openLogHome({
+      default: { ceiling_days: 10 },
+    })
+    const person = (name: string) => {
+      const { vkey, file } = createIdentity(name, { directory: join(folder, 'people') })
+      return { vkey, signer: loadIdentity(file) }
+    }
+    const [alice, bob, mallory] = [person('alice'), person('bob'), person('mallory')]
+    for (const { vkey } of [alice, bob]) await register.add({ vkey })
+    await register.revoke('bob')
+    await record(600)
+    await days(20)
+    await record(1)
+    await verify()
+    expect((await retention.run({ by, trustClock: true })).purged).toHaveLength(1)
+    const decide = (id: string, sign: typeof alice.signer) =>
+      log.record({ type: 'decision.attestation', actor: { type: 'user', id }, outcome: 'success' }, { sign })
+    await decide('alice', alice.signer)
+    expect(await verify()).toMatchObject({ verdict: 'verified', findings: [] })
+    const strange = [await decide('mallory', mallory.signer), await decide('bob', bob.signer)]
+    expect((await verify()).findings.map(({ code, index }) => [code, index])).toEqual(
+      strange.map(({ index }) => ['signer_unknown', index]),
+    )
+  })
+})

@@ -18,7 +18,7 @@ export class DecisionCheck {
   readonly #findings: FindingList
   readonly #trusted: ReadonlyMap<string, VerifierKey> | null
   /** Whether registrations may lie outside of what is checked. */
-  readonly #isPartial: boolean
+  readonly #isPartial: () => boolean
   readonly #registered = new Map<string, Registered>()
   /** Signatures that verified, under keys of the policy or, failing one, of the log's own register. */
   checked = 0
@@ -30,7 +30,7 @@ export class DecisionCheck {
     origin: string,
     trusted: readonly VerifierKey[] | null,
     findings: FindingList,
-    options: { readonly isPartial: boolean },
+    options: { readonly isPartial: () => boolean },
   ) {
     this.#origin = origin
     this.#findings = findings
@@ -73,7 +73,7 @@ export class DecisionCheck {
     const registered = this.#registered.get(name)
     const fault = registered?.isRevoked
       ? 'that was revoked before'
-      : registered || this.#isPartial
+      : registered || this.#isPartial()
         ? null
         : 'that the log does not know'
     if (fault !== null) {

@@ -37,6 +37,14 @@ export class PurgedRange {
     return this.#minIndex
   }
 
+  /**
+   * Whether nothing is gone, or a purge that counts says what of it is still needed: all registrations of people among that.
+   * One that came while the log was verified says it in entries that are not looked at.
+   */
+  get isTold(): boolean {
+    return this.#minIndex === 0 || this.#purged?.intent.below === this.#minIndex
+  }
+
   /** Before everything else: what the log was opened with, and whose keys counted, may stand in what it carries over. */
   async read(size: number, root: Uint8Array): Promise<void> {
     if (this.#minIndex === 0 || this.#minIndex <= this.#from) return

@@ -116,7 +116,7 @@ class LogVerification {
     // Of a log that was cut off, what is left of the range.
     this.#to = to > this.#size && this.#pin.isBeyond(this.#size) ? this.#size : to
     this.#decisions = new DecisionCheck(policy.origin, policy.identities ?? null, this.#findings, {
-      isPartial: from > 0 || head.minIndex > 0,
+      isPartial: () => from > 0 || !this.#purge.isTold,
     })
   }
 
