@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { newId } from '../src/record/id.ts'
 import { startServer } from '../src/server/server.ts'
 import { localBinaries, TestServer } from './postgres/server.ts'
@@ -225,6 +225,32 @@ describe.skipIf(!postgres)(`a store that goes away${postgres ? '' : ': skipped, 
 })
 
 describe('more than a server can take', () => {
+  it('in bytes is refused while it comes, however it is packed, and one alone is taken', async () => {
+    const running = await server({ configure: { server: { max_waiting_bytes: 4096 } } })
+    const large = JSON.stringify(Array.from({ length: 100 }, () => toolEnd()))
+    expect((await running.json('/v1/events', { body: large })).status).toBe(200)
+    const { port } = new URL(running.url)
+    const held = connect(Number(port), '127.0.0.1')
+    onTestFinished(() => void held.destroy())
+    const headers = `authorization: Bearer ${running.operator}\r\nindelible-tenant: default\r\n`
+    held.write(`POST /v1/events HTTP/1.1\r\nhost: x\r\n${headers}content-length: 9000\r\n\r\n${'['.repeat(4000)}`)
+    const refused = async () => {
+      const plain = await running.json('/v1/events', { body: large })
+      const packed = { 'content-encoding': 'gzip' }
+      const small = await running.json('/v1/events', { body: gzipSync(large), headers: packed })
+      const otlp = { 'content-type': 'application/json' }
+      const traces = await running.json('/v1/traces', {
+        body: `{"resourceSpans":[]}${' '.repeat(4000)}`,
+        headers: otlp,
+      })
+      return [plain, small, traces].map((one) => [one.status, one.headers.get('retry-after')])
+    }
+    await vi.waitFor(async () => expect(await refused()).toEqual(Array(3).fill([503, '1'])))
+    held.destroy()
+    await vi.waitFor(async () => expect((await running.json('/v1/events', { body: large })).status).toBe(200))
+    expect(await toolEnds(running)).toBe(200)
+  })
+
   it('of one key is 429, and other keys do not notice', async () => {
     const running = await server({ configure: { server: { rate_limit: 5 } } })
     const [loud, quiet] = ['a', 'b'].map(() => running.key({ role: 'writer', tenant: 'default' }))

@@ -23,6 +23,8 @@ export const serverSection = () =>
       rate_limit: z.number().int().nonnegative().default(0),
       /** Requests that may wait for the log at a time, over all keys; more are told to come back. */
       max_waiting: z.number().int().min(1).default(4096),
+      /** Bytes of their bodies, unpacked; the same. What is made of them takes several times as much memory. */
+      max_waiting_bytes: z.number().int().min(1024).default(134_217_728),
       /** Seconds that a client may take for the header of a request, and for all of it. Whoever is slower gets 408. */
       header_timeout_seconds: z.number().positive().max(3600).default(10),
       request_timeout_seconds: z.number().positive().max(86_400).default(120),

@@ -6,21 +6,29 @@ import type { ReadableStream } from 'node:stream/web'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { type Json, parseJson } from '../record/jcs.ts'
 import { HttpProblem } from './problem.ts'
+import type { Grow } from './waiting.ts'
 
 /**
  * The body, decompressed.
+ * @param grow told of the bytes as they come, unpacked; may throw
  * @throws HttpProblem 413 if it is longer than `most` bytes as sent or unpacked, 415 for another coding, 400 if it is damaged
  */
-export async function readBody(request: Request, most: number, incoming?: IncomingMessage): Promise<Uint8Array> {
+export async function readBody(
+  request: Request,
+  most: number,
+  incoming?: IncomingMessage,
+  grow: Grow = () => {},
+): Promise<Uint8Array> {
   // Straight from the socket where there is one: the web's streams cost more than all that is done with the event.
-  if (incoming?.headers['content-encoding'] === undefined && incoming?.readable) return readIncoming(incoming, most)
+  if (incoming?.headers['content-encoding'] === undefined && incoming?.readable)
+    return readIncoming(incoming, most, grow)
   const declared = Number(request.headers.get('content-length') ?? 0)
   if (declared > most) throw tooLarge(most)
   if (!request.body) return new Uint8Array(0)
   const coding = (request.headers.get('content-encoding') ?? 'identity').toLowerCase()
   if (coding === 'identity') {
     try {
-      return await collect(request.body as unknown as AsyncIterable<Uint8Array>, most)
+      return await collect(request.body as unknown as AsyncIterable<Uint8Array>, most, grow)
     } catch (error) {
       if (error instanceof HttpProblem) throw error
       throw new HttpProblem(400, 'ERR_BODY_CUT_OFF', 'the body was cut off')
@@ -32,7 +40,7 @@ export async function readBody(request: Request, most: number, incoming?: Incomi
   const source = NodeReadable.fromWeb(request.body as unknown as ReadableStream)
   source.on('error', (error) => unpack.destroy(error))
   try {
-    return await collect(source.pipe(unpack as unknown as NodeJS.WritableStream & Readable), most)
+    return await collect(source.pipe(unpack as unknown as NodeJS.WritableStream & Readable), most, grow)
   } catch (error) {
     if (error instanceof HttpProblem) throw error
     throw new HttpProblem(400, 'ERR_ENCODING_INVALID', `body is not ${coding}, or was cut off`)
@@ -46,9 +54,10 @@ export async function readBody(request: Request, most: number, incoming?: Incomi
  * The body of Node's own request, as it was sent.
  *
  * By events: the iterator of a stream costs more than all that is done with the event.
+ * @param grow told of the bytes as they come; may throw
  * @throws HttpProblem 413 if it is longer than `most` bytes, 400 if it was cut off
  */
-export function readIncoming(incoming: IncomingMessage, most: number): Promise<Uint8Array> {
+export function readIncoming(incoming: IncomingMessage, most: number, grow: Grow): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     if (Number(incoming.headers['content-length'] ?? 0) > most) throw tooLarge(most)
     const chunks: Uint8Array[] = []
@@ -60,10 +69,14 @@ export function readIncoming(incoming: IncomingMessage, most: number): Promise<U
     const onData = (chunk: Uint8Array) => {
       length += chunk.length
       chunks.push(chunk)
-      if (length <= most) return
-      // Whoever sends too much is still answered.
-      incoming.pause()
-      end(() => reject(tooLarge(most)))
+      try {
+        if (length > most) throw tooLarge(most)
+        grow(chunk.length)
+      } catch (error) {
+        // Whoever sends too much is still answered.
+        incoming.pause()
+        end(() => reject(error))
+      }
     }
     const onEnd = () => end(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length)))
     const onCut = () => end(() => reject(new HttpProblem(400, 'ERR_BODY_CUT_OFF', 'the body was cut off')))
@@ -87,12 +100,13 @@ export function textOf(body: Uint8Array): string {
   }
 }
 
-async function collect(source: AsyncIterable<Uint8Array>, most: number): Promise<Uint8Array> {
+async function collect(source: AsyncIterable<Uint8Array>, most: number, grow: Grow): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let length = 0
   for await (const chunk of source) {
     length += chunk.length
     if (length > most) throw tooLarge(most)
+    grow(chunk.length)
     chunks.push(chunk)
   }
   return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length)

@@ -54,7 +54,7 @@ async function answer(incoming: IncomingMessage, outgoing: ServerResponse, parts
   try {
     const principal = await gate.admit(headers.authorization)
     const taken = await service.ingest.take({
-      body: () => readIncoming(incoming, service.config.max_body_bytes),
+      body: (grow) => readIncoming(incoming, service.config.max_body_bytes, grow),
       contentType: headers['content-type'],
       principal,
       tenant: headers[TENANT_HEADER] as string | undefined,

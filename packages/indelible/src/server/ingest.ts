@@ -9,11 +9,12 @@ import { HttpProblem, problemOf } from './problem.ts'
 import { asciiJson, ReceiptWriter } from './receipt-text.ts'
 import { type Service, tenantOfPrincipal, withTenant } from './service.ts'
 import type { TenantLog } from './tenants.ts'
+import { type Grow, Waiting } from './waiting.ts'
 
 /** A request with events. */
 export interface Delivery {
   /** Reads the body, unpacked; called once, when there is room for it. */
-  readonly body: () => Promise<Uint8Array>
+  readonly body: (grow: Grow) => Promise<Uint8Array>
   readonly contentType: string | undefined
   readonly principal: Principal
   /** The tenant that the request names, if it does. */
@@ -36,21 +37,19 @@ type ItemResult = Receipt | { readonly error: { readonly code: string; readonly 
 export class Ingest {
   readonly #service: IngestParts
   readonly #receipts = new ReceiptWriter()
-  #waiting = 0
+  /** What waits for the log, of all who write. */
+  readonly waiting: Waiting
 
   constructor(service: IngestParts) {
     this.#service = service
+    this.waiting = new Waiting(() => service.config)
   }
 
   /** @throws HttpProblem and IndelibleError: nothing of a single event, of an atomic request or of one that cannot be read was written */
-  async take({ body, contentType, principal, tenant: named, isAtomic }: Delivery): Promise<Taken> {
-    const { max_waiting: maxWaiting, max_batch: maxBatch } = this.#service.config
-    if (this.#waiting >= maxWaiting) {
-      throw new HttpProblem(503, 'ERR_OVERLOADED', 'too many requests wait for the log', 1)
-    }
-    this.#waiting++
-    try {
-      const text = textOf(await body())
+  take({ body, contentType, principal, tenant: named, isAtomic }: Delivery): Promise<Taken> {
+    const { max_batch: maxBatch } = this.#service.config
+    return this.waiting.hold(async (grow) => {
+      const text = textOf(await body(grow))
       const events = contentType?.startsWith('application/x-ndjson') ? parseLines(text) : parseJson(text)
       const tenant = tenantOfPrincipal(principal, 'append', named)
       return await withTenant(this.#service, tenant, async (log) => {
@@ -61,9 +60,7 @@ export class Ingest {
         }
         return await this.#takeMany(log, events as unknown as AgentEvent[], isAtomic)
       })
-    } finally {
-      this.#waiting--
-    }
+    })
   }
 
   async #takeOne({ log }: TenantLog, event: AgentEvent): Promise<Taken> {

@@ -66,7 +66,7 @@ export function addEvents(app: OpenAPIHono<{ Variables: Variables }>, service: S
   app.post(route.path, async (c) => {
     const { incoming } = (c.env ?? {}) as Partial<HttpBindings>
     const { status, text } = await service.ingest.take({
-      body: () => readBody(c.req.raw, service.config.max_body_bytes, incoming),
+      body: (grow) => readBody(c.req.raw, service.config.max_body_bytes, incoming, grow),
       contentType: c.req.header('content-type'),
       principal: c.get('principal'),
       tenant: c.req.header(TENANT_HEADER),

@@ -109,13 +109,16 @@ async function take(signal: Signal, service: Service, c: ServerContext): Promise
   const { max_body_bytes: most, max_batch: maxBatch, otlp_unknown: unknown } = service.config
   try {
     authorize(c, 'append')
-    const items = signal.read(encoding, await readBody(c.req.raw, most), { recordUnknown: unknown === 'record' })
-    return await withLog(service, c, 'append', async (tenant) => {
-      if (items.length > maxBatch) {
-        throw new HttpProblem(413, 'ERR_BODY_TOO_LARGE', `${items.length} items, at most ${maxBatch} in one request`)
-      }
-      const { rejected, reason } = await record(tenant, items, service)
-      return signal.answer(encoding, rejected, reason)
+    return await service.ingest.waiting.hold(async (grow) => {
+      const body = await readBody(c.req.raw, most, undefined, grow)
+      const items = signal.read(encoding, body, { recordUnknown: unknown === 'record' })
+      return withLog(service, c, 'append', async (tenant) => {
+        if (items.length > maxBatch) {
+          throw new HttpProblem(413, 'ERR_BODY_TOO_LARGE', `${items.length} items, at most ${maxBatch} in one request`)
+        }
+        const { rejected, reason } = await record(tenant, items, service)
+        return signal.answer(encoding, rejected, reason)
+      })
     })
   } catch (error) {
     const problem = problemOf(error)
