@@ -16,7 +16,7 @@ describe.concurrent('indelible doctor, of the home,', () => {
     const { code, failures, warnings, checks, not_checked } = await box.diagnose()
     expect({ code, failures, warnings }).toEqual({ code: 0, failures: 0, warnings: 1 })
     const names = ['node', 'config', 'permissions', 'keys_folder', 'place', 'signing_key', 'writers', 'spool']
-    const more = ['leftovers', 'database', 'wal', 'disk', 'clock', 'epochs', 'index', 'pin']
+    const more = ['leftovers', 'database', 'wal', 'disk', 'clock', 'epochs', 'index', 'pin', 'anchors']
     expect(checks.map(({ check }) => check)).toEqual([...names, ...more])
     expect(checks.find(({ state }) => state === 'warning')).toMatchObject({
       check: 'keys_folder',

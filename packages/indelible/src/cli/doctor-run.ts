@@ -1,6 +1,8 @@
 /** Runs the checks of `indelible doctor` on one home, in an order in which nothing can be ahead of the log by accident. */
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { anchorsDirectory } from '../anchor/receipts.ts'
+import { anchorStatus, behindOf } from '../anchor/state.ts'
 import { type Config, loadConfig } from '../config/config.ts'
 import { isIndelibleError } from '../errors.ts'
 import { inspectKeys } from '../keys/file-keys.ts'
@@ -9,6 +11,7 @@ import { keysDirectory } from '../log/home-paths.ts'
 import { type IndexPlace, indexedSize, indexFile } from '../query/indexes.ts'
 import type { StoreFacts } from '../store/store-facts.ts'
 import { storeFacts } from '../store/stores.ts'
+import { checkAnchors } from './doctor-anchors.ts'
 import { attempt, type Check, failure, ok, read } from './doctor-check.ts'
 import { checkErasures } from './doctor-erasures.ts'
 import {
@@ -83,6 +86,7 @@ interface Paths {
 
 const AS_WRITER = 'run doctor as the user that writes the log, or restore what is missing'
 const ERASURES = 'ask for the erasure again, then delete the file'
+const ANCHORS = 'keep a copy of the file, restore it or remove it, and have the log anchored again'
 const VERIFY = 'run indelible verify; a database that is damaged or gone has to be restored'
 const PIN = 'restore the file; or remove it and verify the log against a checkpoint that you have kept elsewhere'
 
@@ -122,10 +126,11 @@ async function examineLog(
   // The log last: what is compared with it must not be ahead only because the log has grown meanwhile.
   const signer = await read('place', AS_WRITER, () => inspectKeys(keys, config.keys.host))
   const pin = await read('pin', PIN, () => memory.read(origin) ?? memory.findByHome(home))
+  const anchored = await read('anchors', ANCHORS, () => anchorStatus(anchorsDirectory(home, config), config.anchors))
   const indexed = await read('index', removeIndex(index), () => indexedSize(indexPlace(home, config)))
   const log = await read('database', VERIFY, () => readLog(home))
   const wal = store?.database ? [checkWal(fileBytes(`${store.database}-wal`))] : []
-  const faults = [indexed.fault, pin.fault].filter((fault) => fault !== undefined)
+  const faults = [indexed.fault, pin.fault, anchored.fault].filter((fault) => fault !== undefined)
   if (log.fault) return [log.fault, ...wal, ...faults]
   const { head, clock: stated } = log.value
   const now = Date.now()
@@ -145,6 +150,7 @@ async function examineLog(
     ...(state ? [checkEpochs(state, head.epoch, now), ...checkSigner(state, head.size)] : []),
     ...(indexed.fault ? [] : [checkIndex(indexed.value, head.size)]),
     ...(pin.fault ? [] : [checkPin(pin.value, origin, log.value)]),
+    ...(anchored.fault ? [] : checkAnchors(config.anchors, behindOf(anchored.value, head.size), now)),
     ...faults,
   ]
 }
