@@ -23,10 +23,12 @@ import {
   manifestJsonSchema,
   PROPOSED_KEY,
   PROPOSED_POLICY,
+  ROTATIONS,
 } from '../verify/bundle-format.ts'
 import { formatBundleAnchors } from './evidence-anchors.ts'
 import { PacksLayout } from './evidence-packs.ts'
 import { formatIndexPage, formatReadme, formatTableRow, MAX_ROWS } from './evidence-pages.ts'
+import { formatBundleRotations } from './evidence-rotations.ts'
 import { ExportedEntries, type ExportedEntry, type Exporter, type ExportSource, filterOf } from './exporter.ts'
 import { release } from './release.ts'
 import { cachedNodeReader } from './tree-reader.ts'
@@ -59,6 +61,8 @@ export const evidence: Exporter = {
     const read = cachedNodeReader(source.store, size)
     const anchors = await formatBundleAnchors(source.anchors ?? [], checkpoint, read)
     if (anchors !== '') await zip.add(ANCHORS, anchors)
+    const rotations = await formatBundleRotations(source, checkpoint, read)
+    if (rotations !== '') await zip.add(ROTATIONS, rotations)
     if (source.policy) await zip.add(PROPOSED_POLICY, source.policy)
     const writer =
       layout === 'files' ? new FilesLayout(zip, note, checkpoint, read) : new PacksLayout(zip, checkpoint, read)

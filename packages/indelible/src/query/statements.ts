@@ -41,7 +41,7 @@ export async function readStatements(log: Log, query: QueryEngine, prefix: strin
 }
 
 /** The copies that purges left, the last one and those before it. Nothing of them is proven. */
-async function readCarriedCopies(store: LogStore, origin: string): Promise<CarriedEntry[]> {
+export async function readCarriedCopies(store: LogStore, origin: string): Promise<CarriedEntry[]> {
   const copies: CarriedEntry[] = []
   const intents = new Map<number, PurgeIntent>()
   for (let below = (await store.head())?.minIndex ?? 0; below > 0; ) {

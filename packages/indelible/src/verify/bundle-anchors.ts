@@ -1,7 +1,7 @@
 /** Who vouches for the checkpoint of an evidence bundle, or for one that it continues: judged by the verifier's own policy. */
 import { fromBase64 } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
-import { type Checkpoint, openCheckpoint } from '../note/checkpoint.ts'
+import type { Checkpoint } from '../note/checkpoint.ts'
 import { quote } from '../note/text.ts'
 import { parseJson } from '../record/jcs.ts'
 import { formatTime } from '../record/time.ts'
@@ -11,6 +11,7 @@ import type { AnchorReceipt } from './anchors.ts'
 import { ANCHORS } from './bundle-format.ts'
 import type { BundleFindings } from './bundle-report.ts'
 import type { TrustPolicy } from './evidence.ts'
+import type { KeyHistory } from './key-history.ts'
 
 interface Line {
   readonly receipt: AnchorReceipt
@@ -21,13 +22,13 @@ interface Line {
  * How old a voucher is does not count here: what a bundle proves was so then.
  *
  * @param text of `anchors.jsonl`, `null` if the bundle has none
- * @param checkpoint the bundle's, signed by a key of the policy
+ * @param checkpoint the bundle's, signed by a key of the policy or a successor
  */
 export async function checkBundleAnchors(
   text: string | null,
   note: string,
   checkpoint: Checkpoint,
-  policy: Pick<TrustPolicy, 'origin' | 'keys' | 'anchors'>,
+  policy: Pick<TrustPolicy, 'anchors'> & { readonly keys: KeyHistory },
   findings: BundleFindings,
 ): Promise<Anchored[]> {
   const lines = parseLines(text, note, checkpoint, findings)
@@ -37,9 +38,9 @@ export async function checkBundleAnchors(
     let newest: Anchored | null = null
     for (const line of lines) {
       try {
-        const voucher = await verifier.check(line.receipt, policy.keys)
+        const voucher = await verifier.check(line.receipt, policy.keys.keys)
         if (!voucher?.counts) continue
-        const { checkpoint: older } = openCheckpoint(voucher.note, policy)
+        const { checkpoint: older } = policy.keys.open(voucher.note)
         const ends = { size1: older.size, root1: older.root, size2: checkpoint.size, root2: checkpoint.root }
         checkConsistency({ ...ends, proof: line.consistency })
         if (newest && newest.size >= older.size) continue

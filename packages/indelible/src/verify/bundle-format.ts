@@ -38,7 +38,19 @@ export const ANCHORS = 'anchors.jsonl'
 /** The exporter's proposal of whose cosignatures to trust, a C2SP policy. No check reads it. */
 export const PROPOSED_POLICY = 'proposed.policy'
 
-const PLAIN = new Set([MANIFEST, CHECKPOINT, ANCHORS, PROPOSED_POLICY, PROPOSED_KEY, 'README.txt', 'index.html'])
+/** Key rotations, a line of JSON for each: the `audit.key.rotated` entry, its place and its inclusion proof. */
+export const ROTATIONS = 'rotations.jsonl'
+
+const PLAIN = new Set([
+  MANIFEST,
+  CHECKPOINT,
+  ANCHORS,
+  ROTATIONS,
+  PROPOSED_POLICY,
+  PROPOSED_KEY,
+  'README.txt',
+  'index.html',
+])
 const SCHEMA = /^schemas\/[a-z]{1,32}\.schema\.json$/
 const NAME =
   /^(?:(entries|proofs)\/([0-9]{12,16})\.(json|tlog-proof)|disclosures\/([0-9]{12,16})\/([a-z][a-z0-9_.-]{0,63})\.json|packs\/([0-9]{6})\.(jsonl|hashes))$/

@@ -14,6 +14,7 @@ export const BUNDLE_FINDING_CODES = [
   'checkpoint_invalid',
   'checkpoint_unverified',
   'checkpoint_mismatch',
+  'rotation_invalid',
   'split_view',
   'anchor_missing',
   'anchor_invalid',

@@ -5,17 +5,26 @@
 import { sha256 } from '#crypto'
 import { fromUtf8, isEqual, toBase64, toHex } from '../bytes.ts'
 import { isIndelibleError } from '../errors.ts'
-import { type Checkpoint, openCheckpoint } from '../note/checkpoint.ts'
-import { formatVkey, SIGNATURE_COSIGNATURE } from '../note/signed-note.ts'
+import type { Checkpoint } from '../note/checkpoint.ts'
+import { formatVkey } from '../note/signed-note.ts'
 import { quote } from '../note/text.ts'
 import { parseJson } from '../record/jcs.ts'
 import type { Anchored } from './anchor-check.ts'
 import { checkBundleAnchors } from './bundle-anchors.ts'
 import { BundleEntries } from './bundle-entries.ts'
-import { ANCHORS, type BundleManifest, CHECKPOINT, MANIFEST, manifestSchema, parseBundleName } from './bundle-format.ts'
+import {
+  ANCHORS,
+  type BundleManifest,
+  CHECKPOINT,
+  MANIFEST,
+  manifestSchema,
+  parseBundleName,
+  ROTATIONS,
+} from './bundle-format.ts'
 import { BundleFindings, type BundleReport } from './bundle-report.ts'
+import { checkBundledRotations, readBundledRotations } from './bundle-rotations.ts'
 import type { TrustPolicy } from './evidence.ts'
-import { isUnverified } from './key-history.ts'
+import { isUnverified, KeyHistory } from './key-history.ts'
 import { BundleFault, type BundleFiles, type ByteSource, openZip } from './zip.ts'
 
 /** A bundle: a zip archive in memory or readable in pieces, or the files of one that was unpacked, by their names in it. */
@@ -69,6 +78,8 @@ class BundleCheck {
   #accepted: { readonly checkpoint: Checkpoint; readonly key: string; readonly cosignatures: number } | null = null
   #entries: BundleEntries | null = null
   #isPinned = false
+  /** Whether rotations lead from the keys of the policy to the one that signed. */
+  #isFollowed = false
   #anchored: readonly Anchored[] = []
 
   constructor(policy: BundlePolicy, options: CheckBundleOptions) {
@@ -91,12 +102,16 @@ class BundleCheck {
     const note = await read(CHECKPOINT)
     if (note === null) return
     const text = textOf(note)
-    this.#accept(text)
+    const keys = new KeyHistory(this.#policy.origin, this.#policy.keys)
+    const stated = present.has(ROTATIONS) ? await read(ROTATIONS) : null
+    const rotations = readBundledRotations(stated, keys, this.findings)
+    this.#accept(text, keys)
     if (this.#accepted === null) return
     const { checkpoint } = this.#accepted
+    checkBundledRotations(rotations, checkpoint, keys, this.findings)
     const anchors = present.has(ANCHORS) ? await read(ANCHORS) : null
     const receipts = anchors && textOf(anchors)
-    this.#anchored = await checkBundleAnchors(receipts, text, checkpoint, this.#policy, this.findings)
+    this.#anchored = await checkBundleAnchors(receipts, text, checkpoint, { ...this.#policy, keys }, this.findings)
     const { origin, pin } = this.#policy
     const entries = new BundleEntries(
       { names: files.names, read },
@@ -177,12 +192,12 @@ class BundleCheck {
     return bytes
   }
 
-  #accept(note: string): void {
-    const { origin, keys } = this.#policy
+  #accept(note: string, keys: KeyHistory): void {
     try {
-      const { checkpoint, opened } = openCheckpoint(note, { origin, keys })
-      const { key } = opened.verified.find(({ key }) => key.type !== SIGNATURE_COSIGNATURE)!
-      this.#accepted = { checkpoint, key: formatVkey(key), cosignatures: opened.unverified.length }
+      const { checkpoint, key, others } = keys.open(note)
+      const vkey = formatVkey(key)
+      this.#isFollowed = this.#policy.keys.every((given) => formatVkey(given) !== vkey)
+      this.#accepted = { checkpoint, key: vkey, cosignatures: others }
     } catch (error) {
       if (!isIndelibleError(error)) throw error
       const code = isUnverified(error) ? 'checkpoint_unverified' : 'checkpoint_invalid'
@@ -257,7 +272,10 @@ class BundleCheck {
   #established(isProven: boolean): string[] {
     const { size } = this.#accepted?.checkpoint ?? { size: 0 }
     const statements: string[] = []
-    if (this.#accepted) statements.push(`a key of the policy signed a log of ${size} entries`)
+    if (this.#accepted) {
+      const who = this.#isFollowed ? 'a successor of a key of the policy' : 'a key of the policy'
+      statements.push(`${who} signed a log of ${size} entries`)
+    }
     if (!isProven) return statements
     for (const { anchor, by, time, size: upTo } of this.#anchored) {
       const when = time === null ? '' : ` at ${time}`
@@ -287,6 +305,9 @@ class BundleCheck {
       notes.push('the values of withheld parts: the entries hold commitments to them')
     if (this.#accepted && this.#accepted.cosignatures > 0)
       notes.push('signatures by others than the keys of the policy')
+    if (this.#isFollowed) {
+      notes.push('whether the key of the policy was stolen: who has it can name a successor in a log of his own')
+    }
     if (pin && !this.#isPinned) notes.push('whether the log has grown out of the pinned one')
     return [
       ...notes,

@@ -42,11 +42,12 @@ export class KeyHistory {
   }
 
   /**
-   * The checkpoint in `note`, and the newest key of those that signed it and count at its size.
+   * The checkpoint in `note`, and the newest key of those that signed it and count at its size; `others` is how many signatures
+   * are by keys that are not known.
    *
    * @throws IndelibleError as `openCheckpoint`; {@link SupersededKeyError} if only keys signed that do not count at its size
    */
-  open(note: string): { checkpoint: Checkpoint; key: VerifierKey } {
+  open(note: string): { checkpoint: Checkpoint; key: VerifierKey; others: number } {
     const keys = this.#reigns.map(({ key }) => key)
     const { checkpoint, opened } = openCheckpoint(note, {
       origin: this.#origin,
@@ -58,7 +59,7 @@ export class KeyHistory {
       (reign) => isWithin(reign, checkpoint.size) && signed.some(({ key }) => isSameKey(key, reign.key)),
     )
     if (!counting) throw new SupersededKeyError(checkpoint.size)
-    return { checkpoint, key: counting.key }
+    return { checkpoint, key: counting.key, others: opened.unverified.length }
   }
 
   /**
@@ -83,6 +84,11 @@ export class KeyHistory {
       this.#unresolved.push(rotation)
       this.#resolve()
     }
+  }
+
+  /** All that speak at some size. */
+  get keys(): VerifierKey[] {
+    return this.#reigns.map(({ key }) => key)
   }
 
   /** Indexes of the rotations that no key of the policy leads to. */
