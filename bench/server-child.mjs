@@ -1,10 +1,13 @@
-/** What the load goes to: `serve` on a folder, or a bare Hono handler. Prints its address as JSON; its memory when asked by SIGUSR2. */
+/** What the load goes to: `serve` on a folder, or a bare Hono handler. Prints its address as JSON; what it uses when asked by SIGUSR2. */
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 
 const [, , what, folder] = process.argv
 const say = (facts) => console.log(JSON.stringify(facts))
-process.on('SIGUSR2', () => say({ rss_mb: Math.round(process.memoryUsage.rss() / 2 ** 20) }))
+process.on('SIGUSR2', () => {
+  const { user, system } = process.cpuUsage()
+  say({ rss_mb: Math.round(process.memoryUsage.rss() / 2 ** 20), cpu_us: user + system })
+})
 
 if (what === 'bare') {
   const app = new Hono()

@@ -19,14 +19,21 @@ export async function start(what, folder = '', env = {}) {
   process.on('exit', kill)
   const lines = createInterface({ input: process_.stdout })[Symbol.asyncIterator]()
   const next = async () => JSON.parse((await lines.next()).value)
+  const used = () => {
+    process_.kill('SIGUSR2')
+    return next()
+  }
   const { port, key } = await next()
   if (key) keys.set(folder, key)
   const server = {
     port,
     key: keys.get(folder),
     async rssMb() {
-      process_.kill('SIGUSR2')
-      return (await next()).rss_mb
+      return (await used()).rss_mb
+    },
+    /** Processor time of all its threads so far, µs. */
+    async cpuUs() {
+      return (await used()).cpu_us
     },
     async stop() {
       const ended = once(process_, 'exit')

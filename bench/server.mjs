@@ -31,13 +31,12 @@ export async function run({ entries = 1_000_000, only, listeners = 1000, overloa
 
 const batches = { path: '/v1/events', batch: 500, connections: 8 }
 
-const rateRow = (what, { rate }, target, limit) => ({
-  what,
-  found: rate,
-  unit: 'events/s',
-  ...(limit && { limit, ratio: rate / limit }),
-  ...(target && { target }),
-})
+/** What was found, and the processor time of server and generator for it: the two share the machine. */
+const rateRows = (what, { rate, serverUs, generatorUs }, target, limit) => [
+  { what, found: rate, unit: 'events/s', ...(limit && { limit: limit.rate, ratio: rate / limit.rate }), target },
+  { what: '  processor time of the server', found: serverUs, unit: 'µs/event', limit: limit?.serverUs },
+  { what: '  processor time of the generator', found: generatorUs, unit: 'µs/event', limit: limit?.generatorUs },
+]
 
 /** Returns how many single events a second it took. */
 async function ingestRows(rows, home) {
@@ -46,9 +45,9 @@ async function ingestRows(rows, home) {
   await bare.stop()
   const sqlite = await start('serve', home)
   const single = await load(sqlite, { path: '/v1/events' })
-  rows.push(rateRow('single events, 64 connections', single, '≥ 15,000', limit.rate))
+  rows.push(...rateRows('single events, 64 connections', single, '≥ 15,000', limit))
   rows.push({ what: '  p99', found: single.p99_ms, unit: 'ms', limit: limit.p99_ms, target: '< 25' })
-  rows.push(rateRow('batches of 500, 8 connections', await load(sqlite, batches), '≥ 40,000'))
+  rows.push(...rateRows('batches of 500, 8 connections', await load(sqlite, batches), '≥ 40,000'))
   await sqlite.stop()
   return single.rate
 }
@@ -57,12 +56,16 @@ async function postgresRows(rows, home) {
   const postgres = await startPostgres()
   if (!postgres) return
   const server = await start('serve', home, { INDELIBLE_SERVER__STORE: postgres.url() })
-  rows.push(rateRow('Postgres, single events', await load(server, { path: '/v1/events' })))
-  rows.push(rateRow('Postgres, batches of 500', await load(server, batches), '≥ 20,000'))
+  rows.push(...rateRows('Postgres, single events', await load(server, { path: '/v1/events' })))
+  rows.push(...rateRows('Postgres, batches of 500', await load(server, batches), '≥ 20,000'))
   await server.stop()
   await postgres.stop()
 }
 
-function load({ port, key }, options) {
-  return child('server-load.mjs', JSON.stringify({ port, key, seconds: SECONDS, ...options }))
+async function load(server, options) {
+  const { port, key } = server
+  const before = await server.cpuUs()
+  const done = await child('server-load.mjs', JSON.stringify({ port, key, seconds: SECONDS, ...options }))
+  const serverUs = ((await server.cpuUs()) - before) / done.events
+  return { ...done, serverUs, generatorUs: done.cpu_us / done.events }
 }
