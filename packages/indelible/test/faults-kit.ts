@@ -239,3 +239,21 @@ export function expectNoLeftovers({ home }: TestHome): void {
   const names = readdirSync(join(home, 'keys')).filter((name) => !name.endsWith('.skey') && !name.endsWith('.key'))
   expect(names.sort()).toEqual(['.nobackup', 'CACHEDIR.TAG', 'state.json'])
 }
+
+/** What opening a home for recording throws. */
+export const openError = (home: string, options: { adopt?: boolean } = {}) =>
+  rejection(openLog({ home, ...options }).then((log) => log.close()))
+
+export async function recordAndClose(home: string, count = 1): Promise<void> {
+  const log = await openLog({ home })
+  for (let n = 0; n < count; n++) await log.record(EVENT)
+  await log.close()
+}
+
+/** Waits until the clock is in the next epoch of a home whose epochs are a second long. */
+export async function nextEpoch({ macKey }: TestHome): Promise<number> {
+  const { startMs } = macKey.clock
+  const wanted = Math.floor((Date.now() - startMs) / 1000) + 1
+  await until(() => Date.now() - startMs >= wanted * 1000, `epoch ${wanted} begins`)
+  return wanted
+}

@@ -44,22 +44,14 @@ export class TestAuthority {
     const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-config', 'root.cnf']
     const root = ['-keyout', 'root.key', '-out', 'root.pem', '-subj', '/CN=Test Root', '-days', '3650']
     this.openssl('req', '-x509', ...ec, ...root)
+    const sign = (name: string, issuer: string, dates: readonly string[]) => {
+      const by = ['-cert', `${issuer}.pem`, '-keyfile', `${issuer}.key`, '-extfile', `${name}.ext`]
+      const files = ['-in', `${name}.csr`, '-out', `${name}.pem`]
+      this.openssl('ca', '-batch', '-notext', '-config', 'ca.cnf', ...files, ...by, ...dates)
+    }
     const issue = (name: string, subject: string, issuer: string, dates: readonly string[]) => {
       this.openssl('req', ...ec, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', subject)
-      const by = ['-cert', `${issuer}.pem`, '-keyfile', `${issuer}.key`, '-extfile', `${name}.ext`]
-      this.openssl(
-        'ca',
-        '-batch',
-        '-notext',
-        '-config',
-        'ca.cnf',
-        '-in',
-        `${name}.csr`,
-        '-out',
-        `${name}.pem`,
-        ...by,
-        ...dates,
-      )
+      sign(name, issuer, dates)
     }
     const years = ['-startdate', stamp(-9), '-enddate', stamp(90)]
     if (intermediate) issue('between', '/CN=Test Between', 'root', years)
@@ -71,20 +63,7 @@ export class TestAuthority {
       const again = (name: string, subject: string, key: string, issuer: string) => {
         put(`${name}.ext`, read('between.ext'))
         this.openssl('req', '-new', '-config', 'root.cnf', '-key', key, '-out', `${name}.csr`, '-subj', subject)
-        const by = ['-cert', `${issuer}.pem`, '-keyfile', `${issuer}.key`, '-extfile', `${name}.ext`]
-        this.openssl(
-          'ca',
-          '-batch',
-          '-notext',
-          '-config',
-          'ca.cnf',
-          '-in',
-          `${name}.csr`,
-          '-out',
-          `${name}.pem`,
-          ...by,
-          ...years,
-        )
+        sign(name, issuer, years)
       }
       issue('between', '/CN=Test Other', 'root', years)
       again('crossed', '/CN=Test Root', 'root.key', 'between')

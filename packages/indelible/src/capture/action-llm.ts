@@ -1,7 +1,8 @@
 /** A call of a model, from the request to the last chunk of the answer. */
 import { keep } from './action-tool.ts'
 import { isAbort, type ModelInput } from './fit.ts'
-import type { LlmStart, Run } from './run.ts'
+import type { Run } from './run.ts'
+import type { LlmStart } from './run-facts.ts'
 import { joinChunks, tapStream } from './stream.ts'
 import { readUsage, type Usage, usageOf } from './usage.ts'
 

@@ -1,6 +1,7 @@
 /** Messages of a session of the Claude Agent SDK: what the model gave, and what the session adds up to. */
 import { type Fields, fields, text } from './fields.ts'
-import type { EndOptions, Run } from './run.ts'
+import type { Run } from './run.ts'
+import type { EndOptions } from './run-facts.ts'
 import { readUsage } from './usage.ts'
 
 /** What is known at the end. */

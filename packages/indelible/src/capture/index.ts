@@ -16,6 +16,7 @@ export type {
 export type { RunOptions } from './members.ts'
 export { type ObserveOptions, observe } from './observe.ts'
 export { Recorder, type RecorderOptions } from './recorder.ts'
+export type { Run } from './run.ts'
 export type {
   ApprovalEvent,
   CallEnd,
@@ -24,10 +25,9 @@ export type {
   GuardrailEvent,
   LlmStart,
   PolicyEvent,
-  Run,
   RunEvent,
   ToolStart,
-} from './run.ts'
+} from './run-facts.ts'
 export { type Ack, type EventDraft, FAILURE_MODES, type FailureMode, type Sink } from './sink.ts'
 export { checkVersion, refuseBlock } from './support.ts'
 export { parseTraceparent } from './trace-context.ts'

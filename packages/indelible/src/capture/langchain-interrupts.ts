@@ -1,6 +1,7 @@
 /** Interrupts of LangGraph: a graph stops to ask somebody, and a later call brings what they said. */
 import { fields, text } from './fields.ts'
-import type { ApprovalEvent, Run } from './run.ts'
+import type { Run } from './run.ts'
+import type { ApprovalEvent } from './run-facts.ts'
 
 interface Asked {
   readonly id: string

@@ -29,7 +29,8 @@ import {
 } from './mcp-message.ts'
 import type { RunOptions } from './members.ts'
 import type { Recorder } from './recorder.ts'
-import type { CallEnd, Run, RunEvent } from './run.ts'
+import type { Run } from './run.ts'
+import type { CallEnd, RunEvent } from './run-facts.ts'
 import type { FailureMode } from './sink.ts'
 import { usageOf } from './usage.ts'
 

@@ -2,7 +2,8 @@
 
 import type { AgentEvent } from '../record/schema.ts'
 import { isAgentEventType } from '../record/schema.ts'
-import type { Run, RunEvent } from './run.ts'
+import type { Run } from './run.ts'
+import type { RunEvent } from './run-facts.ts'
 import { readUsage } from './usage.ts'
 
 type Chunk = Readonly<Record<string, unknown>>
