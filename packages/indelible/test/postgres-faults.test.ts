@@ -197,6 +197,12 @@ describe.skipIf(none)(`Postgres, when something is wrong${none ? `: ${none}` : '
     await assertHolds(store, batches)
     batches.push(await new BatchWriter(store).append(numbered('c', 3)))
     await assertHolds(store, batches)
+    // The same in the background, where all of it is one question.
+    await sql(url, `ALTER SEQUENCE ${schema}.hits RESTART`)
+    const next = new BatchWriter(store)
+    const error = await codeOf(next.append([]).then(() => next.appendAhead(numbered('d', 300, { payload: true }))))
+    expect(error).toBe(code)
+    expect((await store.head())!.size).toBe(batches.at(-1)!.head.size + (code === 'no error' ? 300 : 0))
   })
 
   it('gives up waiting for a lock in time, and has it as soon as its holder is gone', async () => {

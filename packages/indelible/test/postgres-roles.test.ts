@@ -43,8 +43,19 @@ describe.skipIf(noServer)(`roles in Postgres${noServer ? `: ${noServer}` : ''}`,
     const specs = numbered('a', 600, { payload: true }).map((spec) => ({ ...spec, concerns: [new Uint8Array(16)] }))
     const batches = [await new BatchWriter(store).append(specs, { publish: true })]
     await assertHolds(store, batches)
+    const writer = new BatchWriter(store)
+    batches.push(await writer.append(numbered('b', 3, { payload: true })))
+    // Within a partition, across the end of the last one, and within the next.
+    for (const [label, count] of [
+      ['c', 100],
+      ['d', 100],
+      ['e', 3],
+    ] as const) {
+      batches.push(await writer.appendAhead(numbered(label, count, { payload: true })))
+    }
+    await assertHolds(store, batches)
     const index = await PostgresIndex.open(own, origin, store)
-    expect(await index.update(store)).toBe(600)
+    expect(await index.update(store)).toBe(806)
 
     const parts = await sql(
       server,
@@ -202,10 +213,15 @@ describe.skipIf(noPooler)(`through pgbouncer in transaction mode${noPooler ? `: 
       return [0, 1, 2].map((n) => writer.append(numbered(`${i}.${n}`, 40, { payload: true })))
     })
     const batches = (await Promise.all(race)).sort((x, y) => x.from - y.from)
+    const ahead = stores.map((store) => new BatchWriter(store))
+    for (const [i, writer] of [...ahead, ...ahead].entries()) {
+      batches.push(await writer.append(numbered(`${i} under the lock`, 40, { payload: true })))
+      batches.push(await writer.appendAhead(numbered(`${i} ahead`, 40, { payload: true })))
+    }
     for (const store of stores) await assertHolds(store, batches)
     const index = await PostgresIndex.open(url, origin, stores[0]!)
-    expect(await index.update(stores[0]!)).toBe(720)
-    expect(await index.size()).toBe(720)
+    expect(await index.update(stores[0]!)).toBe(1680)
+    expect(await index.size()).toBe(1680)
     await index.close()
     for (const store of stores) await store.close()
   }, 60_000)

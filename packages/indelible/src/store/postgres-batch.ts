@@ -1,7 +1,8 @@
 /** Writing a batch into a transaction that holds the head lock. */
+import { concat, toHex, utf8 } from '../bytes.ts'
 import { CopyRows, Int4 } from './postgres-copy.ts'
 import type { Connection } from './postgres-driver.ts'
-import type { Batch } from './store.ts'
+import type { Batch, Head } from './store.ts'
 
 export interface BatchTarget {
   readonly schema: string
@@ -15,8 +16,8 @@ export interface EncodedBatch {
   /** Of the log, afterwards. */
   readonly size: number
   readonly copies: readonly { readonly table: string; readonly data: readonly Uint8Array[] }[]
-  /** Arguments of `move_head`. */
-  readonly move: readonly unknown[]
+  /** Arguments of `move_head`, as SQL. */
+  readonly move: readonly string[]
 }
 
 export function encodeBatch({ log, partition }: BatchTarget, batch: Batch): EncodedBatch {
@@ -51,26 +52,63 @@ export function encodeBatch({ log, partition }: BatchTarget, batch: Batch): Enco
   for (const { id: name, index, digest } of ids) names.add([id, name, index, digest, tenants[index - from] ?? null])
   add('ids_all', names)
   const move = [
-    ...[log, from, head.size, Buffer.concat(head.frontier as Uint8Array[]), Buffer.from(head.mac), head.epoch],
-    ...[head.observed, head.checkpoint, head.published, batch.publish],
-    ...[tiles.map(({ level }) => level), tiles.map(({ index }) => index)],
-    ...[tiles.map(({ root }) => Buffer.from(root)), tiles.map(({ hashes }) => Buffer.from(hashes))],
+    ...[
+      `${log}`,
+      bigint(from),
+      bigint(head.size),
+      bytea(concat(...head.frontier)),
+      bytea(head.mac),
+      bigint(head.epoch),
+    ],
+    ...[text(head.observed), text(head.checkpoint), text(head.published), `${batch.publish}`],
+    array(
+      'int',
+      tiles.map(({ level }) => `${level}`),
+    ),
+    array(
+      'bigint',
+      tiles.map(({ index }) => `${index}`),
+    ),
+    array(
+      'bytea',
+      tiles.map(({ root }) => bytea(root)),
+    ),
+    array(
+      'bytea',
+      tiles.map(({ hashes }) => bytea(hashes)),
+    ),
   ]
   return { size: end, copies, move }
 }
 
-/** @param room first index that there is no partition for */
-export async function writeBatch(
+/**
+ * Writes the batch and commits it, in one question: nothing waits for this process between the first row and the commit.
+ * @param before statements that go first, each ended
+ */
+export async function commitBatch(
   connection: Connection,
-  { schema: s, log }: BatchTarget,
-  room: number,
-  { size, copies, move }: EncodedBatch,
+  { schema: s }: BatchTarget,
+  { copies, move }: EncodedBatch,
+  before = '',
 ): Promise<void> {
-  if (size > room) await connection.query(`SELECT ${s}.make_room($1, $2)`, [log, size])
-  for (const { table, data } of copies) await connection.copy(`COPY ${s}.${table} FROM STDIN (FORMAT binary)`, data)
-  const places = move.map((_, i) => `$${i + 1}`).join(', ')
-  await connection.query(`SELECT ${s}.move_head(${places})`, move)
+  const statements = copies.map(({ table }) => `COPY ${s}.${table} FROM STDIN (FORMAT binary);`)
+  const call = `SELECT ${s}.move_head(${move.join(', ')});`
+  const data = copies.map((copy) => copy.data)
+  await connection.batch([before, ...statements, call, 'COMMIT'].join('\n'), data)
 }
+
+/** Statement that takes the head lock if the head is `head`, and otherwise fails: then nothing after it is done. */
+export function lockAt({ schema: s, log }: BatchTarget, head: Head): string {
+  const places = [bigint(head.size), bytea(concat(...head.frontier)), bytea(head.mac), bigint(head.epoch)]
+  const texts = [head.observed, head.checkpoint, head.published].map(text)
+  return `SELECT ${s}.lock_head_at(${[log, ...places, ...texts].join(', ')});`
+}
+
+// No literal has a quote or a backslash in it, whatever the bytes.
+const bytea = (bytes: Uint8Array) => `decode('${toHex(bytes)}', 'hex')`
+const text = (value: string) => `convert_from(${bytea(utf8(value))}, 'UTF8')`
+const bigint = (value: number) => `${value}::bigint`
+const array = (type: string, values: readonly string[]) => `ARRAY[${values.join(', ')}]::${type}[]`
 
 const TENANT = Buffer.from('"tenant":')
 

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client, ClientConfig, CustomTypesConfig, Pool, QueryResultRow } from 'pg'
 import { IndelibleError } from '../errors.ts'
 import { isDisconnect, postgresError } from './postgres-error.ts'
+import { sendBatch } from './postgres-question.ts'
 import type { PostgresPlace } from './postgres-url.ts'
 
 /** The packages that are loaded. */
@@ -103,6 +104,8 @@ export class Connection {
   readonly #config: ClientConfig
   #client: Client | null = null
   #last: Promise<unknown> = Promise.resolve()
+  /** What is under way or waits. */
+  #questions = 0
 
   constructor(driver: Driver, config: ClientConfig) {
     this.#driver = driver
@@ -147,9 +150,21 @@ export class Connection {
     })
   }
 
-  /** A connection does one thing at a time. */
+  /** Statements at once, `data` for each `COPY … FROM STDIN` among them, in order. */
+  batch(text: string, data: readonly (readonly Uint8Array[])[]): Promise<void> {
+    return this.#inTurn((client) => sendBatch(client, text, data))
+  }
+
+  /** A connection does one thing at a time, and begins at once where there is nothing else to do. */
   #inTurn<T>(work: (client: Client) => Promise<T>): Promise<T> {
-    const run = this.#last.then(async () => work(await this.open()))
+    const ask = async () => {
+      try {
+        return await work(this.#client ?? (await this.open()))
+      } finally {
+        this.#questions--
+      }
+    }
+    const run = this.#questions++ === 0 ? ask() : this.#last.then(ask)
     this.#last = run.catch(() => {})
     return run
   }

@@ -1,6 +1,7 @@
 /**
  * The tables of a `postgres:` store, as migrations. The first makes what a log is; the second the index of queries, which is
- * derived and may be emptied at any time; the third keeps that index from putting back what was erased while it was read.
+ * derived and may be emptied at any time; the third keeps that index from putting back what was erased while it was read;
+ * the fourth lets a writer who knows the head lock and write in one question.
  *
  * Who may do what: the owner of the schema everything; a writer SELECT, INSERT and the functions that move the head; a reader
  * SELECT. Rows are visible by `access`: by log, and within it by tenant. Row-level security stands on the partitioned
@@ -9,7 +10,12 @@
  */
 
 /** The SQL of each version, for a schema of the given name. Version N is the first N of them. */
-export const MIGRATIONS: readonly ((schema: string) => string)[] = [logTables, indexTables, indexGenerations]
+export const MIGRATIONS: readonly ((schema: string) => string)[] = [
+  logTables,
+  indexTables,
+  indexGenerations,
+  lockOfKnownHead,
+]
 
 function logTables(s: string): string {
   return `
@@ -309,5 +315,26 @@ function indexGenerations(s: string): string {
       RETURN FOUND;
     END $$;
     REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ${s} FROM PUBLIC;
+  `
+}
+
+function lockOfKnownHead(s: string): string {
+  return `
+    -- Only while the head is the one given, but for min_index, which a purge moves.
+    CREATE FUNCTION ${s}.lock_head_at(
+      wanted int, at_size bigint, at_frontier bytea, at_mac bytea, at_epoch bigint, at_observed text, at_checkpoint text,
+      at_published text
+    ) RETURNS void LANGUAGE plpgsql ${DEFINER} AS $$
+    DECLARE found_head ${s}.head;
+    BEGIN
+      PERFORM ${s}.check_writer(wanted);
+      SELECT * INTO found_head FROM ${s}.head h WHERE h.log = wanted FOR UPDATE;
+      IF found_head.log IS NULL THEN RAISE EXCEPTION 'the log is gone' USING ERRCODE = 'IL003'; END IF;
+      IF (found_head.size, found_head.frontier, found_head.mac, found_head.epoch, found_head.observed, found_head.checkpoint,
+          found_head.published)
+        IS DISTINCT FROM (at_size, at_frontier, at_mac, at_epoch, at_observed, at_checkpoint, at_published)
+      THEN RAISE EXCEPTION 'somebody else went on with the log' USING ERRCODE = 'IL001'; END IF;
+    END $$;
+    REVOKE ALL ON FUNCTION ${s}.lock_head_at FROM PUBLIC;
   `
 }

@@ -2,12 +2,10 @@
  * Logs in a Postgres database: many processes, many logs, many tenants. A batch is one transaction under a row lock on the
  * log's head; rows come in by COPY. Nothing of a session is relied on, so a pooler may stand in between.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
-import { isEqual } from '../bytes.ts'
-import { IndelibleError, isIndelibleError } from '../errors.ts'
-import { type BatchTarget, type EncodedBatch, encodeBatch, writeBatch } from './postgres-batch.ts'
+import { IndelibleError } from '../errors.ts'
+import type { BatchTarget } from './postgres-batch.ts'
 import { Connection, type Driver, loadDriver, Readers, type Row } from './postgres-driver.ts'
-import { isDisconnect, isPassing, postgresError } from './postgres-error.ts'
+import { postgresError } from './postgres-error.ts'
 import { withAdvisoryLock } from './postgres-lock.ts'
 import { Notices } from './postgres-notices.ts'
 import { dropPartitions } from './postgres-purge.ts'
@@ -15,8 +13,7 @@ import { bytesOf, headOf } from './postgres-rows.ts'
 import { prepareSchema } from './postgres-schema.ts'
 import { scrub } from './postgres-scrub.ts'
 import { type PostgresPlace, parsePostgresUrl } from './postgres-url.ts'
-import { callSeal, Refusal } from './refusal.ts'
-import { isSameHead } from './same-head.ts'
+import { findIds, PostgresWriter } from './postgres-writer.ts'
 import type {
   Batch,
   Head,
@@ -34,9 +31,6 @@ export { type AccessGrant, type SetupOptions, setupPostgres } from './postgres-s
 
 const CHUNK = 1000
 const HASH_BYTES = 32
-
-/** A writer that neither goes on nor goes away loses the lock after this, ms. */
-const IDLE_TIMEOUT_MS = 60_000
 
 export interface PostgresOptions {
   /** The log: a database may hold many. */
@@ -103,17 +97,12 @@ class PostgresStore implements LogStore {
   readonly #s: string
   readonly #log: number
   readonly #target: BatchTarget
-  readonly #writer: Connection | null
+  readonly #writer: PostgresWriter
   readonly #readers: Readers
   readonly #notices: Notices
   readonly #driver: Driver
-  #queue: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | null = null
   #closed = false
-  /** Whether a commit may still be under way on a connection that was lost. */
-  #isUncertain = false
-  /** The connection under whose lock a batch is being sealed. */
-  #sealing: Connection | null = null
 
   constructor({ place, target, writer, readers, notices, driver }: Parts) {
     this.#driver = driver
@@ -121,124 +110,26 @@ class PostgresStore implements LogStore {
     this.#s = target.schema
     this.#log = target.log
     this.#target = target
-    this.#writer = writer
+    this.#writer = new PostgresWriter(place, target, writer)
     this.#readers = readers
     this.#notices = notices
   }
 
   append(ids: readonly string[], seal: (locked: Locked) => Batch | null | Promise<Batch | null>): Promise<void> {
-    // Sealed once; what undoes the transaction afterwards does not undo the seal.
-    let sealed: Sealed | null = null
-    return this.#exclusive('append', async (connection, row) => {
-      const head = headOf(row)
-      if (sealed) {
-        if ((await this.#fateOf(connection, sealed, head)) === 'committed') return false
-      } else {
-        const known = ids.length === 0 ? new Map<string, StoredId>() : await this.#findIds(connection.query, ids)
-        this.#sealing = connection
-        const batch = await callSeal(seal, { head, known, nowMs: Number(row.now_ms) }).finally(() => {
-          this.#sealing = null
-        })
-        if (batch === null) return false
-        const size = head?.size ?? 0
-        if (batch.from !== size) throw conflict(`batch starts at ${batch.from}, log has ${size} entries`)
-        sealed = sealedOn(head, batch, encodeBatch(this.#target, batch))
-      }
-      await writeBatch(connection, this.#target, Number(row.room), sealed.encoded)
-      return true
-    }).then(() => this.#notices.send())
+    return this.#writer.append(ids, seal).then(() => this.#notices.send())
   }
 
   async appendAfter(head: Head, batch: Batch): Promise<boolean> {
-    const sealed = sealedOn(head, batch, encodeBatch(this.#target, batch))
-    let isFirst = true
-    try {
-      await this.#exclusive('append', async (connection, row) => {
-        const found = headOf(row)
-        if (!isFirst && (await this.#fateOf(connection, sealed, found)) === 'committed') return false
-        if (!isSameHead(found, head)) throw conflict('somebody else went on with the log')
-        isFirst = false
-        await writeBatch(connection, this.#target, Number(row.room), sealed.encoded)
-        return true
-      })
-    } catch (error) {
-      if (isIndelibleError(error, 'ERR_STORE_CONFLICT')) return false
-      throw error
-    }
-    this.#notices.send()
-    return true
-  }
-
-  /**
-   * Whether a batch whose commit was cut off came through. Under the head lock: whoever held it is done.
-   * @throws IndelibleError `ERR_STORE_CONFLICT` if somebody else went on instead
-   */
-  async #fateOf(connection: Connection, { on, checkpoint, size, mac }: Sealed, head: Head | null) {
-    if (head?.checkpoint === checkpoint) return 'committed'
-    if ((head?.checkpoint ?? null) === on) return 'open'
-    const text = `SELECT mac FROM ${this.#s}.entries WHERE log = $1 AND idx = $2`
-    const [last] = await connection.query(text, [this.#log, size - 1])
-    if (last && mac && isEqual(mac, bytesOf(last.mac))) return 'committed'
-    throw conflict('somebody else went on with the log while the connection was lost')
-  }
-
-  /**
-   * Runs `work` in a transaction under the head lock; it commits if that returns true. One at a time, as there is one
-   * connection. What undoes the transaction without lying in it is tried again: a lost connection, a server that restarts, a
-   * deadlock.
-   */
-  #exclusive(what: string, work: (connection: Connection, head: Row) => Promise<boolean>): Promise<void> {
-    const run = this.#queue.then(async () => {
-      const connection = this.#connection()
-      const deadline = performance.now() + this.#place.lockTimeoutMs
-      for (let pauseMs = 20; ; pauseMs = Math.min(pauseMs * 2, 1000)) {
-        try {
-          const row = await this.#begin(connection, deadline)
-          await connection.script((await work(connection, row)) ? 'COMMIT' : 'ROLLBACK')
-          this.#isUncertain = false
-          return
-        } catch (error) {
-          if (isDisconnect(error)) {
-            connection.discard()
-            this.#isUncertain = true
-          } else {
-            await connection.script('ROLLBACK').catch(() => connection.discard())
-          }
-          if (error instanceof Refusal) throw error.reason
-          if (!isPassing(error) || performance.now() > deadline) throw postgresError(error, `${what} failed`)
-        }
-        await sleep(pauseMs * (0.5 + Math.random()))
-      }
-    })
-    this.#queue = run.catch(() => {})
-    return run
-  }
-
-  #connection(): Connection {
-    if (this.#closed) throw new IndelibleError('ERR_CLOSED', 'store is closed')
-    if (!this.#writer) throw new IndelibleError('ERR_STORE_READONLY', 'store was opened for reading')
-    return this.#writer
-  }
-
-  async #begin(connection: Connection, deadline: number): Promise<Row> {
-    const waitMs = Math.max(1, Math.ceil(deadline - performance.now()))
-    // Whatever the defaults of server and role are: read committed sees the head that the lock was waited for, and an
-    // acknowledged batch is on disk.
-    const [row] = await connection.script(`
-      BEGIN ISOLATION LEVEL READ COMMITTED;
-      SET LOCAL lock_timeout = ${waitMs};
-      SET LOCAL statement_timeout = ${this.#place.statementTimeoutMs + waitMs};
-      SET LOCAL idle_in_transaction_session_timeout = ${IDLE_TIMEOUT_MS};
-      SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local');
-      SELECT l.now_ms, (l.head).* FROM ${this.#s}.lock_head(${this.#log}) l`)
-    return row!
+    const isWritten = await this.#writer.appendAfter(head, batch)
+    if (isWritten) this.#notices.send()
+    return isWritten
   }
 
   async head(): Promise<Head | null> {
     // After a cut connection a commit may still come through: whoever waits for the lock learns what became of it.
-    if (this.#isUncertain && !this.#closed) {
+    if (this.#writer.isUncertain && !this.#closed) {
       let head: Head | null = null
-      await this.#exclusive('reading the head', async (_, row) => {
+      await this.#writer.exclusive('reading the head', async (_, row) => {
         head = headOf(row)
         return false
       })
@@ -316,18 +207,7 @@ class PostgresStore implements LogStore {
   }
 
   findIds(ids: readonly string[]): Promise<ReadonlyMap<string, StoredId>> {
-    return this.#findIds((text, values) => this.#read(text, values), ids)
-  }
-
-  async #findIds(
-    query: (text: string, values: readonly unknown[]) => Promise<Row[]>,
-    ids: readonly string[],
-  ): Promise<Map<string, StoredId>> {
-    const rows = await query(`SELECT id, idx, digest FROM ${this.#s}.ids WHERE log = $1 AND id = ANY ($2)`, [
-      this.#log,
-      ids,
-    ])
-    return new Map(rows.map(({ id, idx, digest }) => [id, { id, index: idx, digest }]))
+    return findIds((text, values = []) => this.#read(text, values), this.#target, ids)
   }
 
   async *ids(start: number, end: number): AsyncIterable<readonly StoredId[]> {
@@ -355,7 +235,7 @@ class PostgresStore implements LogStore {
   }
 
   publish({ size, note }: PublishedCheckpoint): Promise<void> {
-    return this.#exclusive('publish', async (connection) => {
+    return this.#writer.exclusive('publish', async (connection) => {
       await connection.query(`SELECT ${this.#s}.publish($1, $2, $3)`, [this.#log, size, note])
       return true
     })
@@ -366,7 +246,7 @@ class PostgresStore implements LogStore {
   }
 
   async purge(below: number): Promise<void> {
-    await this.#exclusive('purge', async (connection, row) => {
+    await this.#writer.exclusive('purge', async (connection, row) => {
       const [size, minIndex] = [Number(row.size), Number(row.min_index)]
       if (below % 256 !== 0 || below > size || below < minIndex) {
         throw new RangeError(`cannot purge below ${below}: log has entries ${minIndex} to ${size}`)
@@ -376,10 +256,10 @@ class PostgresStore implements LogStore {
       return true
     })
     // A crash from here on leaves rows below min_index, which the next run takes.
-    await this.#exclusiveWithoutHead('purge', (connection) => dropPartitions(connection, this.#s, this.#log, below))
+    await this.#writer.withoutHead('purge', (connection) => dropPartitions(connection, this.#s, this.#log, below))
     for (const table of ['entries', 'payloads', 'subjects', 'index_rows', 'index_words']) {
       for (let gone = false; !gone; ) {
-        await this.#exclusive('purge', async (connection) => {
+        await this.#writer.exclusive('purge', async (connection) => {
           // In steps, so that appends get their turn.
           const [step] = await connection.query(
             `WITH gone AS (DELETE FROM ${this.#s}.${table} WHERE log = $1 AND idx < $2 AND idx < (
@@ -391,14 +271,6 @@ class PostgresStore implements LogStore {
         })
       }
     }
-  }
-
-  #exclusiveWithoutHead(what: string, work: (connection: Connection) => Promise<void>): Promise<void> {
-    const run = this.#queue.then(() => work(this.#connection()))
-    this.#queue = run.catch(() => {})
-    return run.catch((error) => {
-      throw postgresError(error, `${what} failed`)
-    })
   }
 
   async payload(index: number, name: string): Promise<string | null> {
@@ -422,7 +294,7 @@ class PostgresStore implements LogStore {
   async erase(parts: readonly PartAddress[]): Promise<number> {
     let erased = 0
     const places = [parts.map(({ index }) => index), parts.map(({ name }) => name)]
-    await this.#exclusive('erase', async ({ query }) => {
+    await this.#writer.exclusive('erase', async ({ query }) => {
       await query(raiseGeneration(this.#s), [this.#log])
       const match = '(idx, part) IN (SELECT * FROM unnest($2::bigint[], $3::text[]))'
       const rows = await query(
@@ -468,7 +340,7 @@ class PostgresStore implements LogStore {
   }
 
   forgetSubject(subject: Uint8Array, below: number): Promise<void> {
-    return this.#exclusive('forget', async ({ query }) => {
+    return this.#writer.exclusive('forget', async ({ query }) => {
       await query(`DELETE FROM ${this.#s}.subjects WHERE log = $1 AND subject = $2 AND idx < $3`, [
         this.#log,
         Buffer.from(subject),
@@ -481,7 +353,7 @@ class PostgresStore implements LogStore {
   /** Writes the tables anew that things are erased from, and asks what the server keeps beside them. */
   async scrub(): Promise<readonly string[]> {
     let left: readonly string[] = []
-    await this.#exclusiveWithoutHead('scrub', async (connection) => {
+    await this.#writer.withoutHead('scrub', async (connection) => {
       left = await scrub(connection, this.#s, this.#log)
     })
     return left
@@ -493,9 +365,9 @@ class PostgresStore implements LogStore {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#queue.then(async () => {
+    this.#closing ??= this.#writer.close().then(async () => {
       this.#closed = true
-      await Promise.all([this.#notices.close(), this.#writer?.close(), this.#readers.close()])
+      await Promise.all([this.#notices.close(), this.#readers.close()])
     })
     return this.#closing
   }
@@ -503,28 +375,9 @@ class PostgresStore implements LogStore {
   #read(text: string, values: readonly unknown[]): Promise<Row[]> {
     if (this.#closed) return Promise.reject(new IndelibleError('ERR_CLOSED', 'store is closed'))
     // What seal reads, it reads on the connection that has the lock: a pooler may have given all others to those who wait for it.
-    return this.#sealing ? this.#sealing.query(text, values) : this.#readers.query(text, values)
+    const { sealing } = this.#writer
+    return sealing ? sealing.query(text, values) : this.#readers.query(text, values)
   }
-}
-
-/** A batch that is to be written, perhaps again, and what tells whether it was. */
-interface Sealed {
-  /** Checkpoint of the head that it goes on from. */
-  readonly on: string | null
-  readonly checkpoint: string
-  readonly size: number
-  /** Of its last entry. */
-  readonly mac: Uint8Array | null
-  readonly encoded: EncodedBatch
-}
-
-function sealedOn(head: Head | null, { head: { checkpoint, size }, macs }: Batch, encoded: EncodedBatch): Sealed {
-  const mac = macs.at(-1)
-  return { on: head?.checkpoint ?? null, checkpoint, size, mac: mac ? new Uint8Array(mac) : null, encoded }
-}
-
-function conflict(message: string): IndelibleError {
-  return new IndelibleError('ERR_STORE_CONFLICT', message)
 }
 
 /** What the index of queries has read and not yet written must not come back after a deletion: see `indexGenerations`. */

@@ -5,7 +5,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 export class CuttingProxy {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
-  /** Cuts when a client sends this: before the server hears it, or once it has answered. */
+  /** Cuts when a client sends this: before the server hears it, or once it has answered with it, as it does with `COMMIT\0`. */
   cutAt: { readonly text: string; readonly when: 'before' | 'after' } | null = null
   cuts = 0
   /** Whether new connections end at once. */
@@ -37,7 +37,7 @@ export class CuttingProxy {
         upstream.write(data)
       })
       upstream.on('data', (data) => {
-        if (isCutting) return end()
+        if (isCutting && data.includes(this.cutAt?.text ?? '')) return end()
         client.write(data)
       })
     })
