@@ -14,7 +14,8 @@ export interface Asked {
   readonly body?: string | Uint8Array | object
 }
 
-export async function server(options: { readonly configure?: object } = {}) {
+/** @param options.prepare is given the home before the server starts; with `configure` it is there */
+export async function server(options: { readonly configure?: object; readonly prepare?: (home: string) => void } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'indelible-server-'))
   // The verifier's memory of whoever runs the tests stays out of it.
   const before = process.env.XDG_CONFIG_HOME
@@ -28,6 +29,7 @@ export async function server(options: { readonly configure?: object } = {}) {
     const config = JSON.parse(readFileSync(path, 'utf8'))
     writeFileSync(path, JSON.stringify({ ...config, ...options.configure }))
   }
+  options.prepare?.(home)
   const lines: Record<string, unknown>[] = []
   const log = (facts: object, message: string) => void lines.push({ ...facts, message })
   let operator = ''

@@ -8,6 +8,11 @@ export const serverSection = () =>
       port: z.number().int().min(0).max(65_535).default(8787),
       /** URL of the store of new tenants' logs. Default: a SQLite file in each tenant's folder. */
       store: z.string().default('sqlite:log.db'),
+      /** URL of the Postgres that keeps keys and tenants, for servers on several hosts. Default: `server.db` in the home. */
+      state: z
+        .string()
+        .regex(/^postgres(ql)?:/, 'expected a postgres: URL')
+        .optional(),
       /** PEM files. Both or none; without, a proxy in front must speak TLS. */
       tls_cert: z.string().optional(),
       tls_key: z.string().optional(),

@@ -3,6 +3,7 @@ import { createRemoteJWKSet, type JWTVerifyGetKey, jwtVerify } from 'jose'
 import type { ServerConfig } from '../config/server-section.ts'
 import type { Principal } from './access.ts'
 import { HttpProblem } from './problem.ts'
+import type { Registry } from './registry.ts'
 import type { ServerState } from './state.ts'
 
 type Oidc = NonNullable<ServerConfig['oidc']>
@@ -23,11 +24,13 @@ export interface Authenticator {
 
 export class KeyAndTokenAuth implements Authenticator {
   readonly #state: ServerState
+  readonly #registry: Registry
   readonly #oidc: Oidc | undefined
   #keys: JWTVerifyGetKey | null = null
 
-  constructor(state: ServerState, oidc: Oidc | undefined) {
+  constructor(state: ServerState, registry: Registry, oidc: Oidc | undefined) {
     this.#state = state
+    this.#registry = registry
     this.#oidc = oidc
   }
 
@@ -35,7 +38,14 @@ export class KeyAndTokenAuth implements Authenticator {
     const token = /^Bearer ([\x21-\x7e]{1,8192})$/i.exec(header ?? '')?.[1]
     if (token === undefined) throw unauthorized('expected Authorization: Bearer, with an API key or a token')
     if (token.startsWith('ik_')) {
-      const principal = this.#state.principalOf(token)
+      // Nobody is let in by what may have been revoked long ago.
+      if (this.#registry.isStale()) await this.#registry.refresh()
+      let principal = this.#state.principalOf(token)
+      if (!principal && !this.#state.hasKey(token)) {
+        // It may have been made elsewhere, just now.
+        await this.#registry.refresh()
+        principal = this.#state.principalOf(token)
+      }
       if (!principal) throw unauthorized('the key is unknown, revoked or expired')
       return principal
     }

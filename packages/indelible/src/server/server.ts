@@ -16,6 +16,7 @@ import { Gate } from './gate.ts'
 import { Ingest } from './ingest.ts'
 import { listen, readTls } from './listen.ts'
 import { createMetrics } from './metrics.ts'
+import { LocalRegistry, SharedRegistry } from './registry.ts'
 import { secureHeaderLines } from './secure-headers.ts'
 import type { Logger, Service } from './service.ts'
 import { ServerState } from './state.ts'
@@ -75,7 +76,9 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   // Of several replicas that start at once, one makes what is missing.
   const starting = join(home, 'keys', 'server-start.lock')
   const state = await withFileLock(starting, () => new ServerState(home, clock), STARTING)
-  const tenants = new Tenants(home, state, {
+  const registry =
+    config.state === undefined ? new LocalRegistry(state) : await SharedRegistry.open(config.state, state, logger)
+  const tenants = new Tenants(home, state, registry, {
     maxOpen: config.max_open_logs,
     store: config.store,
     onCreated: (_, made) => onSecret('mac_key', made.macVerificationKey, made.origin),
@@ -89,7 +92,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     async () => {
       await tenants.create(DEFAULT_TENANT)
       if (state.keys(null).length > 0) return
-      const { key } = state.createKey({ role: 'operator', tenant: null, label: 'bootstrap', disclose: true })
+      const { key } = await registry.createKey({ role: 'operator', tenant: null, label: 'bootstrap', disclose: true })
       onSecret('api_key', key, 'operator')
     },
     STARTING,
@@ -98,6 +101,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const base = {
     home,
     state,
+    registry,
     tenants,
     metrics,
     logger,
@@ -122,7 +126,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   }, SIGN_IN_WINDOW_MS)
   watch.unref()
   const gate = new Gate({
-    auth: new KeyAndTokenAuth(state, config.oidc),
+    auth: new KeyAndTokenAuth(state, registry, config.oidc),
     rateLimit: config.rate_limit,
     onSignInFailure: () => {
       failures++
@@ -152,6 +156,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     await watcher.lastWord()
     await directory.close()
     await alerts.settled()
+    await registry.close()
     state.close()
   }
   await watcher.start(options.verifyDelayMs === undefined ? {} : { verifyDelayMs: options.verifyDelayMs })
@@ -208,6 +213,7 @@ const NOT_RELOADED = new Set([
   'host',
   'port',
   'store',
+  'state',
   'cors',
   'rate_limit',
   'max_open_logs',

@@ -6,6 +6,7 @@ import type { Alerts } from './alerts.ts'
 import type { Directory } from './directory.ts'
 import type { Ingest } from './ingest.ts'
 import { HttpProblem } from './problem.ts'
+import type { Registry } from './registry.ts'
 import type { ServerState } from './state.ts'
 import type { TenantLog, Tenants } from './tenants.ts'
 
@@ -20,7 +21,9 @@ export type ServerContext = Context<{ Variables: Variables }>
 export interface Service {
   readonly home: string
   readonly config: ServerConfig
+  /** Tenants and keys as they are known here; changed through {@link registry}. */
   readonly state: ServerState
+  readonly registry: Registry
   readonly tenants: Tenants
   readonly metrics: Metrics
   readonly logger: Logger

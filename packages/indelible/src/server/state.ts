@@ -34,6 +34,16 @@ export interface NewKey {
   readonly expires?: string
 }
 
+/** A key as it is stored: with its keyed hash. */
+export interface StoredKey extends ApiKey {
+  readonly digest: Uint8Array
+}
+
+export interface StoredState {
+  readonly keys: readonly StoredKey[]
+  readonly tenants: readonly TenantRow[]
+}
+
 export interface TenantRow {
   readonly tenant: string
   /** Random: names of tenants stand in no file name and no origin. */
@@ -66,6 +76,9 @@ export class ServerState {
   readonly #cache = new Map<string, Cached>()
   readonly #used = new Map<string, number>()
 
+  /** Told of the use of a key, at most once a minute. */
+  onUse: (prefix: string, at: string) => void = () => {}
+
   /** @param home folder of the server */
   constructor(home: string, clock: () => number = Date.now) {
     this.#clock = clock
@@ -77,15 +90,52 @@ export class ServerState {
     this.#db.exec(SCHEMA)
   }
 
+  /** Names the pepper, and says nothing of it: servers that share keys have to have the same. */
+  get pepperId(): string {
+    return createHmac('sha256', this.#pepper).update('indelible/api-pepper@1').digest('base64url')
+  }
+
   /** Makes a key. Its text is returned once and kept nowhere. */
-  createKey({ role, tenant, label, disclose = false, actor, expires }: NewKey): { key: string; row: ApiKey } {
+  createKey(asked: NewKey): { key: string; row: ApiKey } {
+    const { key, stored } = this.draftKey(asked)
+    this.put({ keys: [stored], tenants: [] })
+    return { key, row: this.#row(stored.prefix)! }
+  }
+
+  /** As {@link createKey}, not kept yet. */
+  draftKey({ role, tenant, label, disclose = false, actor, expires }: NewKey): { key: string; stored: StoredKey } {
     const prefix = `ik_${randomBytes(6).toString('hex')}`
     const key = `${prefix}_${randomBytes(32).toString('base64url')}`
     const created = new Date(this.#clock()).toISOString()
-    this.#db
-      .prepare('INSERT INTO api_keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)')
-      .run(prefix, this.#digest(key), role, tenant, disclose ? 1 : 0, actor ?? null, label, created, expires ?? null)
-    return { key, row: this.#row(prefix)! }
+    const dates = { created, expires: expires ?? null, revoked: null, last_used: null }
+    const stored = { prefix, digest: this.#digest(key), role, tenant, disclose, actor: actor ?? null, label, ...dates }
+    return { key, stored }
+  }
+
+  /** Everything, as it is stored. */
+  all(): StoredState {
+    const keys = this.#db.prepare('SELECT * FROM api_keys').all() as unknown as Record<string, unknown>[]
+    return { keys: keys.map((row) => ({ ...rowOf(row), digest: row.digest as Uint8Array })), tenants: this.tenants() }
+  }
+
+  /** Keeps rows as they are given; those of the same name give way, and of `isAll` all others. */
+  put({ keys, tenants }: StoredState, { isAll = false } = {}): void {
+    const key = this.#db.prepare('INSERT OR REPLACE INTO api_keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    const tenant = this.#db.prepare('INSERT OR REPLACE INTO tenants VALUES (?, ?, ?)')
+    this.#db.exec('BEGIN IMMEDIATE')
+    try {
+      if (isAll) this.#db.exec('DELETE FROM api_keys; DELETE FROM tenants')
+      for (const one of keys) {
+        const { prefix, digest, role, tenant: of, disclose, actor, label, created, expires, revoked, last_used } = one
+        key.run(prefix, digest, role, of, disclose ? 1 : 0, actor, label, created, expires, revoked, last_used)
+      }
+      for (const { tenant: name, folder, created } of tenants) tenant.run(name, folder, created)
+      this.#db.exec('COMMIT')
+    } catch (error) {
+      this.#db.exec('ROLLBACK')
+      throw error
+    }
+    this.#cache.clear()
   }
 
   keys(tenant: string | null): ApiKey[] {
@@ -136,10 +186,19 @@ export class ServerState {
 
   /** The tenant's folder, made up if it is new; of two processes at once one makes it up. */
   addTenant(name: string): TenantRow {
-    const folder = randomBytes(8).toString('hex')
-    const created = new Date(this.#clock()).toISOString()
+    const { folder, created } = this.draftTenant(name)
     this.#db.prepare('INSERT OR IGNORE INTO tenants VALUES (?, ?, ?)').run(name, folder, created)
     return this.tenant(name)!
+  }
+
+  /** As {@link addTenant}, not kept yet. */
+  draftTenant(tenant: string): TenantRow {
+    return { tenant, folder: randomBytes(8).toString('hex'), created: new Date(this.#clock()).toISOString() }
+  }
+
+  /** Whether there is a key that begins as this text does, whatever may be wrong with it. */
+  hasKey(key: string): boolean {
+    return this.#row(key.slice(0, key.indexOf('_', 3))) !== null
   }
 
   close(): void {
@@ -162,7 +221,9 @@ export class ServerState {
   #noteUse(prefix: string, nowMs: number): void {
     if (nowMs - (this.#used.get(prefix) ?? 0) < USE_EVERY_MS) return
     this.#used.set(prefix, nowMs)
-    this.#db.prepare('UPDATE api_keys SET last_used = ? WHERE prefix = ?').run(new Date(nowMs).toISOString(), prefix)
+    const at = new Date(nowMs).toISOString()
+    this.#db.prepare('UPDATE api_keys SET last_used = ? WHERE prefix = ?').run(at, prefix)
+    this.onUse(prefix, at)
   }
 
   #row(prefix: string): ApiKey | null {

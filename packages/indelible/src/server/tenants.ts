@@ -11,6 +11,7 @@ import { type CreatedLog, createLog, openLog } from '../log/home.ts'
 import type { Log } from '../log/log.ts'
 import { type HomeQuery, openQuery } from '../query/home-query.ts'
 import type { Retention } from '../retention/retention.ts'
+import type { Registry } from './registry.ts'
 import type { ServerState } from './state.ts'
 
 /** One tenant's log, open. */
@@ -46,11 +47,13 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 export class Tenants {
   readonly #home: string
   readonly #state: ServerState
+  readonly #registry: Registry
   readonly #options: TenantsOptions
   readonly #slots = new Map<string, Slot>()
   #isClosed = false
 
-  constructor(home: string, state: ServerState, options: TenantsOptions) {
+  constructor(home: string, state: ServerState, registry: Registry, options: TenantsOptions) {
+    this.#registry = registry
     this.#home = home
     this.#state = state
     this.#options = options
@@ -65,7 +68,7 @@ export class Tenants {
   /** Makes the tenant's log, if it has none. */
   async create(name: string): Promise<void> {
     Tenants.checkName(name)
-    const { folder } = this.#state.addTenant(name)
+    const { folder } = await this.#registry.addTenant(name)
     const home = join(this.#home, 'tenants', folder)
     if (existsSync(join(home, 'config.json'))) return
     mkdirSync(join(this.#home, 'tenants'), { recursive: true, mode: 0o700 })
@@ -94,7 +97,12 @@ export class Tenants {
    */
   async use<T>(name: string, work: (log: TenantLog) => Promise<T>): Promise<T | null> {
     if (this.#isClosed) throw new IndelibleError('ERR_CLOSED', 'the server is shutting down')
-    const slot = this.#slots.get(name) ?? this.#open(name)
+    let slot = this.#slots.get(name) ?? this.#open(name)
+    if (!slot) {
+      // One that was made elsewhere just now.
+      await this.#registry.refresh()
+      slot = this.#slots.get(name) ?? this.#open(name)
+    }
     if (!slot) return null
     slot.users++
     try {

@@ -134,6 +134,7 @@ function read(
 function addKeys(app: App, service: Service): void {
   read(app, '/v1/keys', 'listKeys', 'Keys of the tenant; never their text', async (c) => {
     const tenant = tenantFor(c, 'administer')
+    await service.registry.refresh()
     return { keys: service.state.keys(tenant) }
   })
   describe(app, 'post', '/v1/keys', 'createKey', 'Make a key; its text is shown this once', keyRequest, 201)
@@ -142,7 +143,7 @@ function addKeys(app: App, service: Service): void {
     // Nobody hands out more than he has.
     if (asked.role === 'operator') authorize(c, 'operate')
     return withLog(service, c, 'administer', async ({ tenant, log }) => {
-      const { key, row } = service.state.createKey({
+      const { key, row } = await service.registry.createKey({
         role: asked.role,
         label: asked.label,
         tenant: asked.role === 'operator' ? null : tenant,
@@ -159,9 +160,10 @@ function addKeys(app: App, service: Service): void {
   app.delete('/v1/keys/:prefix', (c) =>
     withLog(service, c, 'administer', async ({ tenant, log }) => {
       const prefix = c.req.param('prefix')
+      await service.registry.refresh()
       const isTheirs = service.state.keys(tenant).some((key) => key.prefix === prefix)
       if (!isTheirs) throw new HttpProblem(404, 'ERR_KEY_NOT_FOUND', 'no such key')
-      service.state.revokeKey(prefix)
+      await service.registry.revokeKey(prefix)
       const changed = [{ key: 'server.api_keys', from: prefix, to: null }]
       await log.recordAudit('audit.config.changed', { changed, by: c.get('principal').id })
       return c.json({ revoked: prefix }, 200)
@@ -172,6 +174,7 @@ function addKeys(app: App, service: Service): void {
 function addTenants(app: App, service: Service): void {
   read(app, '/v1/tenants', 'listTenants', 'Tenants, and the origins of their logs', async (c) => {
     authorize(c, 'operate')
+    await service.registry.refresh()
     const tenants = service.state.tenants()
     return {
       tenants: tenants.map(({ tenant, folder, created }) => ({
