@@ -1,32 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { inFolder, open, path } from '../../test/sqlite-kit.ts'
 import { allBytes, BatchWriter, buildBatch, numbered, positionAt } from '../testing/batches.ts'
 import { assertHolds } from '../testing/store-kit.ts'
-import { openSqliteStore, type SqliteOptions } from './sqlite.ts'
 import type { Batch, LogStore } from './store.ts'
 
-let folder = ''
-let path = ''
-const opened: LogStore[] = []
-
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'indelible-background-'))
-  path = join(folder, 'log.db')
-})
-
-afterEach(async () => {
-  for (const store of opened.splice(0)) await store.close()
-  await rm(folder, { recursive: true })
-})
-
-function open(options?: SqliteOptions): LogStore {
-  const store = openSqliteStore(path, options)
-  opened.push(store)
-  return store
-}
+inFolder()
 
 /** The batch of `specs` that goes on from the head as it is. */
 async function ahead(store: LogStore, specs: Parameters<typeof buildBatch>[1], options = {}): Promise<Batch> {

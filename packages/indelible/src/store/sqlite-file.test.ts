@@ -10,56 +10,17 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
 import { Worker } from 'node:worker_threads'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { utf8 } from '../bytes.ts'
+import { describe, expect, it } from 'vitest'
+import { behindItsBack, filled, folder, inFolder, open, path, turnTo } from '../../test/sqlite-kit.ts'
 import { BatchWriter, numbered } from '../testing/batches.ts'
 import { assertHolds, collect, readContents } from '../testing/store-kit.ts'
-import { openSqliteStore, type SqliteOptions } from './sqlite.ts'
 import type { Batch, LogStore } from './store.ts'
 
-let folder = ''
-let path = ''
-const opened: LogStore[] = []
-
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'indelible-store-'))
-  path = join(folder, 'log.db')
-})
-
-afterEach(async () => {
-  for (const store of opened.splice(0)) await store.close()
-  await rm(folder, { recursive: true })
-})
-
-function open(options?: SqliteOptions): LogStore {
-  const store = openSqliteStore(path, options)
-  opened.push(store)
-  return store
-}
-
-/** A closed log of one batch. */
-async function filled(count = 300): Promise<Batch> {
-  const store = open()
-  const batch = await new BatchWriter(store).append(numbered('a', count, { payload: true }), { publish: true })
-  await store.close()
-  return batch
-}
-
-/** Does something to the file behind the store's back. */
-function behindItsBack<T>(work: (db: DatabaseSync) => T): T {
-  const db = new DatabaseSync(path)
-  try {
-    return work(db)
-  } finally {
-    db.close()
-  }
-}
+inFolder()
 
 /** One call of each method that writes. */
 function writes(store: LogStore): Promise<unknown>[] {
@@ -151,7 +112,7 @@ describe('the file of a sqlite store', () => {
   })
 
   it('needs a folder that is there', () => {
-    path = join(folder, 'nowhere', 'log.db')
+    turnTo(join(folder, 'nowhere', 'log.db'))
     expect(() => open()).toThrow(refused('ERR_STORE_FAILED'))
     expect(existsSync(join(folder, 'nowhere'))).toBe(false)
   })
@@ -178,7 +139,7 @@ describe('the file of a sqlite store', () => {
     const outcomes = await Promise.all(Array.from({ length: processes }, (_, i) => openElsewhere(`p${i}`, logs, atMs)))
     expect(outcomes).toEqual(Array(processes).fill('done'))
     for (let i = 0; i < logs; i++) {
-      path = join(folder, `${i}.db`)
+      turnTo(join(folder, `${i}.db`))
       const rows = await collect(open().entries(0, 100))
       expect(rows.length).toBe(processes)
     }
@@ -401,104 +362,5 @@ describe('a sqlite store that somebody else has locked', () => {
     await assertHolds(store, [batch])
     other.close()
     await assertHolds(store, [batch, await new BatchWriter(store).append(numbered('c', 1))])
-  })
-})
-
-describe('what a sqlite store has let go', () => {
-  const secrets = (i: number) => [`secret ${i} of a short part`, `secret ${i} of a long part ${'x'.repeat(6000)}`]
-  const specs = numbered('a', 600).map((spec, i) => {
-    const [short, long] = secrets(i)
-    return {
-      ...spec,
-      entry: `secret ${i} entry`,
-      digest: utf8(`secret ${i} digest`),
-      payloads: { short: short!, long: long! },
-    }
-  })
-  const files = () => {
-    const contents = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1'))
-    return (secret: string) => contents.some((content) => content.includes(secret))
-  }
-
-  it('is in none of its files after an erasure', async () => {
-    const store = open()
-    await new BatchWriter(store).append(specs)
-    await store.erase(
-      [17, 300, 599].flatMap((index) => ['short', 'long'].map((name) => ({ index, id: `a ${index}`, name }))),
-    )
-    await store.close()
-    const inFiles = files()
-    for (const index of [17, 300, 599]) {
-      for (const what of ['of a short', 'of a long', 'digest']) expect(inFiles(`secret ${index} ${what}`)).toBe(false)
-      expect(inFiles(`secret ${index} entry`)).toBe(true)
-    }
-    expect(inFiles('secret 18 of a long')).toBe(true)
-    expect(inFiles('secret 18 digest')).toBe(true)
-  })
-
-  it('stays pending while a reader needs the WAL, and is gone once that is done', async () => {
-    const store = open()
-    await new BatchWriter(store).append(specs)
-    const reader = new DatabaseSync(path, { readOnly: true })
-    reader.exec('BEGIN')
-    expect(reader.prepare('SELECT count(*) AS n FROM payloads').get()).toEqual({ n: 1200 })
-    await store.erase([{ index: 17, id: 'a 17', name: 'long' }])
-    expect(await store.scrub()).toEqual(['database file and its WAL: another process reads an older state'])
-    expect(files()('secret 17 of a long')).toBe(true)
-    reader.exec('ROLLBACK')
-    expect(await store.scrub()).toEqual([])
-    const inFiles = files()
-    expect(inFiles('secret 17 of a long')).toBe(false)
-    expect(inFiles('secret 18 of a long')).toBe(true)
-    reader.close()
-  })
-
-  it('is not written anew by another handle, unless more was deleted since', async () => {
-    const store = open()
-    await new BatchWriter(store).append(specs)
-    await store.erase([{ index: 17, id: 'a 17', name: 'long' }])
-    expect(await store.scrub()).toEqual([])
-    const counts = () => behindItsBack((db) => db.prepare('SELECT made, scrubbed FROM deletions').get())
-    expect(counts()).toEqual({ made: 2, scrubbed: 2 })
-    const other = open()
-    await other.erase([{ index: 18, id: 'a 18', name: 'long' }])
-    expect(counts()).toEqual({ made: 3, scrubbed: 2 })
-    expect(await store.scrub()).toEqual([])
-    expect(counts()).toEqual({ made: 3, scrubbed: 3 })
-    expect(files()('secret 18 of a long')).toBe(false)
-  })
-
-  it('stays pending while another process writes', async () => {
-    const store = open({ lockTimeoutMs: 50 })
-    await new BatchWriter(store).append(specs)
-    await store.erase([{ index: 17, id: 'a 17', name: 'long' }])
-    const writer = new DatabaseSync(path)
-    writer.exec('BEGIN IMMEDIATE')
-    expect(await store.scrub()).toEqual(['database file: locked by another process'])
-    writer.close()
-    expect(await store.scrub()).toEqual([])
-    expect(files()('secret 17 of a long')).toBe(false)
-  })
-
-  it('is scrubbed while the event loop goes on', async () => {
-    const store = open()
-    await new BatchWriter(store).append(specs)
-    let turns = 0
-    const timer = setInterval(() => turns++, 1)
-    await store.scrub()
-    clearInterval(timer)
-    expect(turns).toBeGreaterThan(2)
-  })
-
-  it('is in none of its files after a purge', async () => {
-    const store = open()
-    await new BatchWriter(store).append(specs)
-    await store.purge(256)
-    await store.close()
-    const inFiles = files()
-    for (let index = 0; index < 256; index += 5) {
-      for (const what of ['of a short', 'of a long', 'entry']) expect(inFiles(`secret ${index} ${what}`)).toBe(false)
-    }
-    expect(inFiles('secret 256 entry')).toBe(true)
   })
 })

@@ -1,34 +1,14 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { behindItsBack, filled, inFolder, path } from '../../test/sqlite-kit.ts'
 import { BatchWriter, numbered } from '../testing/batches.ts'
 import { assertHolds } from '../testing/store-kit.ts'
 import { openSqliteStore } from './sqlite.ts'
-import type { Batch } from './store.ts'
 
-let folder = ''
-let path = ''
-let first: Batch
-
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'indelible-objects-'))
-  path = join(folder, 'log.db')
-  const store = openSqliteStore(path)
-  first = await new BatchWriter(store).append(numbered('a', 300, { payload: true }))
-  await store.close()
-})
-
-afterEach(() => rm(folder, { recursive: true }))
-
-function change(sql: string): void {
-  const db = new DatabaseSync(path)
-  db.exec(sql)
-  db.close()
-}
+inFolder()
 
 const ROWS = 'SELECT idx, entry, leaf, mac, epoch'
+
+const change = (sql: string) => behindItsBack((db) => db.exec(sql))
 
 describe('a sqlite log in which somebody else made something', () => {
   it.for([
@@ -46,7 +26,8 @@ describe('a sqlite log in which somebody else made something', () => {
     ['table ids', 'DROP TABLE ids; CREATE TABLE ids (id TEXT, idx INTEGER, digest BLOB)'],
     ['index once', 'CREATE UNIQUE INDEX once ON entries (mac)'],
     ['table tiles', 'DROP TABLE tiles'],
-  ] as const)('is refused by name: %s', ([object, sql]) => {
+  ] as const)('is refused by name: %s', async ([object, sql]) => {
+    await filled()
     change(sql)
     const objects = expect.arrayContaining([object])
     for (const readOnly of [true, false]) {
@@ -62,6 +43,7 @@ describe('a sqlite log in which somebody else made something', () => {
     ['no triggers', 'DROP TRIGGER entries_no_update; DROP TRIGGER head_min_index'],
     ['a file written anew', 'VACUUM'],
   ] as const)('opens with %s', async ([, sql]) => {
+    const first = await filled()
     change(sql)
     const store = openSqliteStore(path)
     const second = await new BatchWriter(store).append(numbered('b', 3))
