@@ -249,6 +249,9 @@ describe('more than a server can take', () => {
     held.destroy()
     await vi.waitFor(async () => expect((await running.json('/v1/events', { body: large })).status).toBe(200))
     expect(await toolEnds(running)).toBe(200)
+    // It is no failure to write, and no flood of the server's own log.
+    expect(await (await running.ask('/metrics')).text()).toMatch(/^indelible_write_failures_total 0$/m)
+    expect(running.lines.filter(({ error }) => error === 'ERR_OVERLOADED')).toEqual([])
   })
 
   it('of one key is 429, and other keys do not notice', async () => {

@@ -9,6 +9,8 @@ export function problemToTell(
   { requestId, route }: { readonly requestId: string; readonly route: string },
 ): HttpProblem {
   const problem = problemOf(error)
+  // No failure, but what the limits are for: metrics have it by status, and a line for each would be more of what is too much.
+  if (problem?.code === 'ERR_OVERLOADED') return problem
   if (problem === null || problem.status >= 500) {
     const { name, code } = error as Error & { code?: string }
     if (problem?.status === 503) metrics.count('write_failures', {})
