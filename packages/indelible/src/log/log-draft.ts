@@ -4,7 +4,7 @@ import { fromUtf8 } from '../bytes.ts'
 import type { EventDraft } from '../capture/sink.ts'
 import { KeptPart } from '../privacy/policy.ts'
 import { commitTo, restOf } from '../record/disclosure.ts'
-import type { Mode } from '../record/event.ts'
+import type { Mode, PartInput } from '../record/event.ts'
 import { type AgentEvent, type AuditRecord, ENTRY_SCHEMA } from '../record/schema.ts'
 import type { Item } from './sequencer.ts'
 
@@ -73,14 +73,19 @@ export function restoreEvent(event: AgentEvent, origin: string): RestoredEvent |
   const kept: KeptPart[] = []
   const parts: Record<string, { commit: string; mode: Mode }> = {}
   for (const [name, part] of Object.entries(given)) {
-    if (!('disclosure' in part)) return null
-    const { disclosure, mode } = part
-    const rest = restOf(disclosure, origin, id, name)
-    if (rest < 0) return null
-    const commit = commitTo(disclosure)
-    kept.push(new KeptPart(name, mode, { disclosure, commit, rest }))
-    parts[name] = { commit, mode }
+    const one = restorePart(part, origin, id, name)
+    if (one === null) return null
+    kept.push(one)
+    parts[name] = { commit: one.commit, mode: one.mode }
   }
   const record = { ...members, id, schema: ENTRY_SCHEMA, ...(kept.length > 0 && { parts }) }
   return { id, record: record as unknown as Omit<AuditRecord, 'observed'>, kept, subjects }
+}
+
+/** A part of an event of the log's own spool; `null` if it is not of that form. */
+export function restorePart(part: PartInput, origin: string, id: string, name: string): KeptPart | null {
+  if (!('disclosure' in part)) return null
+  const { disclosure, mode } = part
+  const rest = restOf(disclosure, origin, id, name)
+  return rest < 0 ? null : new KeptPart(name, mode, { disclosure, commit: commitTo(disclosure), rest })
 }

@@ -5,16 +5,16 @@ import type { LogKeys } from '../keys/log-keys.ts'
 import { formatSignatureLine, type SyncNoteSigner } from '../note/signed-note.ts'
 import { isPlainAttribute, isPlainName, redactMembers } from '../privacy/members.ts'
 import type { KeptPart, PrivacyPolicy } from '../privacy/policy.ts'
-import { draftCommon } from '../record/common-event.ts'
+import { type CommonDraft, draftCommon } from '../record/common-event.ts'
 import { draftEntry } from '../record/entry.ts'
 import { type Assurance, type PreparedEvent, prepareEvent } from '../record/event.ts'
 import { newId } from '../record/id.ts'
-import { type AgentEvent, type AuditRecord, ENTRY_SCHEMA } from '../record/schema.ts'
+import { type AgentEvent, ASSURANCES, type AuditRecord, ENTRY_SCHEMA } from '../record/schema.ts'
 import { decisionStatement } from '../record/statement.ts'
 import { formatTime } from '../record/time.ts'
 import type { Item } from './groups.ts'
 import type { Identities } from './identities.ts'
-import { restoreEvent } from './log-draft.ts'
+import { restoreEvent, restorePart } from './log-draft.ts'
 import type { Clock } from './sealer.ts'
 import type { SubjectFinder } from './subject-finder.ts'
 
@@ -87,6 +87,33 @@ export class ItemMaker {
 
   /** The item of an event that was drafted before, under the same {@link policyMark}; `null` if it was not. */
   restore(event: AgentEvent): Item | null {
+    return this.#restoreCommon(event) ?? this.#restoreAny(event)
+  }
+
+  #restoreCommon(event: AgentEvent): Item | null {
+    if (typeof event.id !== 'string' || typeof event.time !== 'string') return null
+    const { parts: disclosed = {} } = event
+    const parts: Record<string, { value: unknown }> = {}
+    for (const name of Object.keys(disclosed)) parts[name] = { value: disclosed[name] }
+    const common = draftCommon(
+      { ...event, parts },
+      {
+        // What the channel vouched for was judged when it was drafted.
+        ceiling: ASSURANCES[0],
+        makeId: () => '',
+        now: '',
+        hasRules: false,
+        keep: (id, name) => restorePart(disclosed[name]!, this.#keys.origin, id, name),
+      },
+    )
+    return common && this.#itemOf(common)
+  }
+
+  #itemOf({ id, idGiven, draft, kept, subjects, stable }: CommonDraft<KeptPart>): Item {
+    return { id, idGiven, draft, payloads: kept, subjects, digest: stable ? this.#digest(stable, kept) : NO_DIGEST }
+  }
+
+  #restoreAny(event: AgentEvent): Item | null {
     const restored = restoreEvent(event, this.#keys.origin)
     if (!restored) return null
     const { id, record, kept, subjects } = restored
@@ -121,9 +148,7 @@ export class ItemMaker {
         return 'then' in kept || kept.withheld ? null : kept
       },
     })
-    if (common === null) return null
-    const { id, idGiven, draft, kept, subjects, stable } = common
-    return { id, idGiven, draft, payloads: kept, subjects, digest: stable ? this.#digest(stable, kept) : NO_DIGEST }
+    return common && this.#itemOf(common)
   }
 
   /** A promise if the redactor gives one: only this event waits for it, and the order of others is unaffected. */
