@@ -62,9 +62,11 @@ export function readIncoming(incoming: IncomingMessage, most: number, grow: Grow
     if (Number(incoming.headers['content-length'] ?? 0) > most) throw tooLarge(most)
     const chunks: Uint8Array[] = []
     let length = 0
-    const end = (settle: () => void) => {
-      incoming.off('data', onData).off('end', onEnd).off('error', onCut).off('close', onCut)
-      settle()
+    let isSettled = false
+    const fail = (error: unknown) => {
+      if (isSettled) return
+      isSettled = true
+      reject(error)
     }
     const onData = (chunk: Uint8Array) => {
       length += chunk.length
@@ -74,12 +76,18 @@ export function readIncoming(incoming: IncomingMessage, most: number, grow: Grow
         grow(chunk.length)
       } catch (error) {
         // Whoever sends too much is still answered.
-        incoming.pause()
-        end(() => reject(error))
+        incoming.off('data', onData).pause()
+        chunks.length = 0
+        fail(error)
       }
     }
-    const onEnd = () => end(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length)))
-    const onCut = () => end(() => reject(new HttpProblem(400, 'ERR_BODY_CUT_OFF', 'the body was cut off')))
+    const onEnd = () => {
+      if (isSettled) return
+      isSettled = true
+      resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length))
+    }
+    // The last word of every request: of one that was read, none.
+    const onCut = () => isSettled || fail(new HttpProblem(400, 'ERR_BODY_CUT_OFF', 'the body was cut off'))
     incoming.on('data', onData).on('end', onEnd).on('error', onCut).on('close', onCut)
   })
 }

@@ -65,7 +65,7 @@ export class Ingest {
 
   async #takeOne({ log }: TenantLog, event: AgentEvent): Promise<Taken> {
     const receipt = await log.record(event, REPORTED)
-    this.#count([receipt])
+    this.#service.metrics.count(receipt.duplicate ? 'duplicates' : 'events', {})
     return { status: 201, text: this.#receipts.text(receipt) }
   }
 

@@ -1,8 +1,8 @@
 /** Receipts as JSON: what `JSON.stringify` says of them, without saying the checkpoint anew for each entry under it. */
 import type { Receipt } from '../log/log.ts'
 
-/** Ids that are their own JSON text: those that the log makes, and most of others. */
-const PLAIN = /^[A-Za-z0-9._:-]*$/
+/** Texts that are their own JSON: ids that the log makes and most of others, origins. */
+const PLAIN = /^[A-Za-z0-9._:/-]*$/
 
 export class ReceiptWriter {
   #checkpoint = ''
