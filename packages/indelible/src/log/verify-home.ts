@@ -194,6 +194,7 @@ class HomeEvidence implements LogEvidence {
   payloads = (start: number, end: number) => this.#store.payloads(start, end)
   checkpoints = (above: number, upTo: number) => this.#store.checkpoints(above, upTo)
   findIds = (ids: readonly string[]) => this.#store.findIds(ids)
+  areIdsAt = async (ids: readonly string[], start: number) => (await this.#store.areIdsAt?.(ids, start)) ?? false
   tile = (level: number, index: number) => this.#store.tile(level, index)
   tileRoots = (level: number, start: number, end: number) => this.#store.tileRoots(level, start, end)
   leaves = (start: number, end: number) => this.#store.leaves(start, end)

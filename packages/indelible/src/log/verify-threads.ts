@@ -72,8 +72,9 @@ class Thread {
       // Not the main thread's: Node refuses some of them for a thread that is a file.
       execArgv: [],
       name: 'indelible-verify',
-      // What a window leaves behind is garbage at once.
-      resourceLimits: { maxYoungGenerationSizeMb: 12 },
+      // What a window leaves behind is garbage at once. No limit of the old generation: a thread that meets it where a part is
+      // huge takes the process with it.
+      resourceLimits: { maxYoungGenerationSizeMb: 6 },
     })
     this.#worker.on('message', (answer: WindowAnswer) => this.#waiting.shift()?.(answer))
     // The verifier looks for himself, and meets what is wrong there.

@@ -122,9 +122,12 @@ export function checkCommitment(
 function beginningOf(origin: string, id: string, name: string): string {
   // One log, one origin.
   if (origin !== quoted.origin) quoted = { origin, text: JSON.stringify(origin) }
-  return `["${TAG}",${quoted.text},${JSON.stringify(id)},${JSON.stringify(name)},"`
+  // And few names.
+  if (name !== quotedName.name) quotedName = { name, text: JSON.stringify(name) }
+  return `["${TAG}",${quoted.text},${JSON.stringify(id)},${quotedName.text},"`
 }
 let quoted = { origin: '', text: '""' }
+let quotedName = { name: '', text: '""' }
 
 /**
  * The content of a disclosure whose commitment the caller computes himself.

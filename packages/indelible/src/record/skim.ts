@@ -4,7 +4,7 @@
  * not ordinary (escapes, unusual numbers, statements of the log, decisions, anything wrong) is left to the judge, and a
  * test holds the two against each other.
  */
-import { fromUtf8 } from '../bytes.ts'
+import { fromUtf8, utf8 } from '../bytes.ts'
 import { MAX_ENTRY_BYTES, type ReadRecord } from './entry.ts'
 import { isId } from './id.ts'
 import { ASSURANCES, ENTRY_SCHEMA, OUTCOMES } from './schema.ts'
@@ -30,107 +30,190 @@ export function skimEntry(entry: Uint8Array): Skimmed | null {
   } catch {
     return null
   }
-  return new Skim(text).entry()
+  return new Skim(entry, text).entry()
 }
 
+/** Goes over the bytes: what JSON is made of is ASCII, and bytes of other characters stand in strings only. */
 class Skim {
-  readonly #text: string
+  readonly #bytes: Uint8Array
+  /** The same as text, if it is all ASCII, so that places in one are places in the other. */
+  readonly #text: string | null
   /** Where the pass stands; -1 after something that is not ordinary. */
   #at = 0
+  /** Where the key ends that was read last. */
+  #keyEnd = 0
   #hasId = false
 
-  constructor(text: string) {
-    this.#text = text
+  constructor(bytes: Uint8Array, text: string) {
+    this.#bytes = bytes
+    this.#text = text.length === bytes.length ? text : null
   }
 
   entry(): Skimmed | null {
-    const text = this.#text
+    const bytes = this.#bytes
     let [id, time, observed, type, outcome, assurance, schema] = ['', '', '', '', '', '', '']
-    let parts: ReadRecord['parts'] | null
+    let parts: ReadRecord['parts']
     let hasActor = false
-    if (text.charCodeAt(0) !== OPEN_BRACE) return null
+    if (bytes[0] !== OPEN_BRACE) return null
     this.#at = 1
-    let last = ''
+    let last = -1
+    let lastEnd = -1
     for (;;) {
       const key = this.#key()
-      if (this.#at < 0 || key <= last) return null
+      const keyEnd = this.#keyEnd
+      if (this.#at < 0 || !this.#ascends(last, lastEnd, key, keyEnd)) return null
       last = key
+      lastEnd = keyEnd
       const start = this.#at
       this.#hasId = false
-      this.#value(2)
+      if (this.#isKey(PARTS)) {
+        const read = this.#parts()
+        if (read === null) return null
+        parts = read
+      } else this.#value(2)
       if (this.#at < 0) return null
-      switch (key) {
-        case 'id':
-          id = this.#string(start)
+      this.#keyEnd = keyEnd
+      switch (keyEnd - key) {
+        case 2:
+          if (this.#isKeyAt(key, ID)) id = this.#string(start)
           break
-        case 'time':
-          time = this.#string(start)
+        case 4:
+          if (this.#isKeyAt(key, TIME)) time = this.#string(start)
+          else if (this.#isKeyAt(key, TYPE)) type = this.#string(start)
           break
-        case 'observed':
-          observed = this.#string(start)
+        case 5:
+          if (this.#isKeyAt(key, ACTOR)) hasActor = this.#hasId && bytes[start] === OPEN_BRACE
+          else if (this.#isKeyAt(key, AUDIT)) return null
           break
-        case 'type':
-          type = this.#string(start)
+        case 6:
+          if (this.#isKeyAt(key, SCHEMA)) schema = this.#string(start)
           break
-        case 'outcome':
-          outcome = this.#string(start)
+        case 7:
+          if (this.#isKeyAt(key, OUTCOME)) outcome = this.#string(start)
           break
-        case 'assurance':
-          assurance = this.#string(start)
+        case 8:
+          if (this.#isKeyAt(key, OBSERVED)) observed = this.#string(start)
+          else if (this.#isKeyAt(key, DECISION)) return null
           break
-        case 'schema':
-          schema = this.#string(start)
+        case 9:
+          if (this.#isKeyAt(key, ASSURANCE)) assurance = this.#string(start)
           break
-        case 'actor':
-          hasActor = this.#hasId && text.charCodeAt(start) === OPEN_BRACE
-          break
-        case 'parts':
-          parts = partsOf(text.slice(start, this.#at))
-          break
-        case 'audit':
-        case 'decision':
-          return null
       }
-      const end = text.charCodeAt(this.#at++)
+      const end = bytes[this.#at++]
       if (end === COMMA) continue
-      if (end !== CLOSE_BRACE || this.#at !== text.length) return null
+      if (end !== CLOSE_BRACE || this.#at !== bytes.length) return null
       break
     }
-    if (schema !== ENTRY_SCHEMA || !hasActor || parts === null) return null
+    if (schema !== ENTRY_SCHEMA || !hasActor) return null
     if (!OUTCOME_SET.has(outcome) || !ASSURANCE_SET.has(assurance)) return null
     if (type === '' || type.startsWith('audit.') || type.startsWith('decision.')) return null
-    if (!isId(id) || !isTime(time) || !isObserved(observed)) return null
+    if (!isId(id) || !isEventTime(time) || !isObserved(observed)) return null
     return parts === undefined ? { id, time, observed, type } : { id, time, observed, type, parts }
+  }
+
+  /** `{"name":{"commit":"…","mode":"…"},…}`, and nothing else. */
+  #parts(): NonNullable<ReadRecord['parts']> | null {
+    const bytes = this.#bytes
+    const parts: Record<string, { commit: string; mode: string }> = {}
+    if (bytes[this.#at] !== OPEN_BRACE) return null
+    this.#at++
+    if (bytes[this.#at] === CLOSE_BRACE) {
+      this.#at++
+      return parts as ReadRecord['parts'] & object
+    }
+    let last = -1
+    let lastEnd = -1
+    for (;;) {
+      const key = this.#key()
+      const keyEnd = this.#keyEnd
+      if (this.#at < 0 || !this.#ascends(last, lastEnd, key, keyEnd)) return null
+      last = key
+      lastEnd = keyEnd
+      // What begins otherwise may be a name that objects treat in their own way, and is none of a part.
+      if (bytes[key]! < 0x61 || bytes[key]! > 0x7a || bytes[this.#at++] !== OPEN_BRACE) return null
+      const commit = this.#member(COMMIT)
+      if (this.#at < 0 || bytes[this.#at++] !== COMMA) return null
+      const mode = this.#member(MODE)
+      if (this.#at < 0 || bytes[this.#at++] !== CLOSE_BRACE) return null
+      parts[this.#slice(key, keyEnd)] = { commit, mode }
+      const end = bytes[this.#at++]
+      if (end === CLOSE_BRACE) return parts as ReadRecord['parts'] & object
+      if (end !== COMMA) return null
+    }
+  }
+
+  /** The string under a key that must come next. */
+  #member(name: Uint8Array): string {
+    this.#key()
+    if (this.#at < 0 || !this.#isKey(name)) {
+      this.#at = -1
+      return ''
+    }
+    const start = this.#at
+    this.#skipString()
+    return this.#at < 0 ? '' : this.#slice(start + 1, this.#at - 1)
   }
 
   /** The string that begins at `start` and ends where the pass stands; empty if it is none. */
   #string(start: number): string {
-    return this.#text.charCodeAt(start) === QUOTE ? this.#text.slice(start + 1, this.#at - 1) : ''
+    return this.#bytes[start] === QUOTE ? this.#slice(start + 1, this.#at - 1) : ''
   }
 
-  /** A key and its colon. */
-  #key(): string {
+  #slice(start: number, end: number): string {
+    return this.#text === null ? fromUtf8(this.#bytes.subarray(start, end)) : this.#text.slice(start, end)
+  }
+
+  /** A key and its colon. Returns where the key begins. */
+  #key(): number {
     const start = this.#at + 1
     this.#skipString()
-    if (this.#at < 0) return ''
-    if (this.#text.charCodeAt(this.#at++) !== COLON) {
-      this.#at = -1
-      return ''
+    if (this.#at < 0) return start
+    this.#keyEnd = this.#at - 1
+    if (this.#bytes[this.#at++] !== COLON) this.#at = -1
+    return start
+  }
+
+  /** Whether the key that was read last is `name`. */
+  #isKey(name: Uint8Array): boolean {
+    return this.#isKeyAt(this.#keyEnd - name.length, name)
+  }
+
+  #isKeyAt(start: number, name: Uint8Array): boolean {
+    const bytes = this.#bytes
+    if (this.#keyEnd - start !== name.length || bytes[start - 1] !== QUOTE) return false
+    for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name[i]) return false
+    return true
+  }
+
+  /**
+   * Whether a key stands behind the one before it. Both are ASCII, where bytes and UTF-16 code units (RFC 8785 §3.2.3) have one
+   * order; of any other the judge decides.
+   * @param last where the one before begins; -1 for none
+   */
+  #ascends(last: number, lastEnd: number, key: number, keyEnd: number): boolean {
+    const bytes = this.#bytes
+    for (let i = key; i < keyEnd; i++) if (bytes[i]! >= 0x80) return false
+    if (last < 0) return true
+    const length = Math.min(lastEnd - last, keyEnd - key)
+    for (let i = 0; i < length; i++) {
+      const a = bytes[last + i]!
+      const b = bytes[key + i]!
+      if (a !== b) return a < b
     }
-    return this.#text.slice(start, this.#at - 2)
+    return lastEnd - last < keyEnd - key
   }
 
   #skipString(): void {
-    const text = this.#text
+    const bytes = this.#bytes
     let at = this.#at
-    if (text.charCodeAt(at) !== QUOTE) {
+    if (bytes[at] !== QUOTE) {
       this.#at = -1
       return
     }
     for (;;) {
-      const code = text.charCodeAt(++at)
+      const code = bytes[++at]!
       if (code === QUOTE) break
-      // An escape, a control character, or the end of the text, which is not a number.
+      // An escape, a control character, or the end of the bytes, which is not a number.
       if (!(code >= 0x20) || code === BACKSLASH) {
         this.#at = -1
         return
@@ -141,41 +224,43 @@ class Skim {
 
   /** @param depth at which it stands if it is an array or an object */
   #value(depth: number): void {
-    const code = this.#text.charCodeAt(this.#at)
+    const code = this.#bytes[this.#at]!
     if (code === QUOTE) this.#skipString()
     else if (code === OPEN_BRACE) this.#object(depth)
     else if (code === OPEN_BRACKET) this.#array(depth)
     else if (code === MINUS || (code >= ZERO && code <= NINE)) this.#number()
-    else if (code === 0x74) this.#word('true')
-    else if (code === 0x66) this.#word('false')
-    else if (code === 0x6e) this.#word('null')
+    else if (code === 0x74) this.#word(TRUE)
+    else if (code === 0x66) this.#word(FALSE)
+    else if (code === 0x6e) this.#word(NULL)
     else this.#at = -1
   }
 
   #object(depth: number): void {
-    const text = this.#text
+    const bytes = this.#bytes
     if (depth > MAX_DEPTH) {
       this.#at = -1
       return
     }
     this.#at++
-    if (text.charCodeAt(this.#at) === CLOSE_BRACE) {
+    if (bytes[this.#at] === CLOSE_BRACE) {
       this.#at++
       return
     }
-    let last = ''
-    for (let isFirst = true; ; isFirst = false) {
+    let last = -1
+    let lastEnd = -1
+    for (;;) {
       const key = this.#key()
-      // Both compare UTF-16 code units, RFC 8785 §3.2.3.
-      if (this.#at < 0 || (!isFirst && key <= last)) {
+      const keyEnd = this.#keyEnd
+      if (this.#at < 0 || !this.#ascends(last, lastEnd, key, keyEnd)) {
         this.#at = -1
         return
       }
       last = key
-      if (depth === 2 && key === 'id' && text.charCodeAt(this.#at) === QUOTE) this.#hasId = true
+      lastEnd = keyEnd
+      if (depth === 2 && bytes[this.#at] === QUOTE && this.#isKey(ID)) this.#hasId = true
       this.#value(depth + 1)
       if (this.#at < 0) return
-      const end = text.charCodeAt(this.#at++)
+      const end = bytes[this.#at++]
       if (end === CLOSE_BRACE) return
       if (end !== COMMA) {
         this.#at = -1
@@ -190,14 +275,14 @@ class Skim {
       return
     }
     this.#at++
-    if (this.#text.charCodeAt(this.#at) === CLOSE_BRACKET) {
+    if (this.#bytes[this.#at] === CLOSE_BRACKET) {
       this.#at++
       return
     }
     for (;;) {
       this.#value(depth + 1)
       if (this.#at < 0) return
-      const end = this.#text.charCodeAt(this.#at++)
+      const end = this.#bytes[this.#at++]
       if (end === CLOSE_BRACKET) return
       if (end !== COMMA) {
         this.#at = -1
@@ -208,37 +293,33 @@ class Skim {
 
   /** Up to 15 digits are the canonical text of an integer if they do not begin with a zero; of other numbers ECMAScript knows. */
   #number(): void {
-    const text = this.#text
+    const bytes = this.#bytes
     const start = this.#at
     let at = start
-    let code = text.charCodeAt(at)
+    let code = bytes[at]!
     let isInteger = true
     while ((code >= ZERO && code <= NINE) || code === MINUS || code === 0x2b || code === 0x2e || code === 0x65) {
       if (code < ZERO || code > NINE) isInteger = false
-      code = text.charCodeAt(++at)
+      code = bytes[++at]!
     }
     this.#at = at
     const length = at - start
-    if (isInteger && length <= 15 && (length === 1 || text.charCodeAt(start) !== ZERO)) return
-    const literal = text.slice(start, at)
+    if (isInteger && length <= 15 && (length === 1 || bytes[start] !== ZERO)) return
+    const literal = this.#slice(start, at)
     const value = Number(literal)
     const isExact = !Number.isInteger(value) || Number.isSafeInteger(value)
     if (!Number.isFinite(value) || !isExact || String(value) !== literal) this.#at = -1
   }
 
-  #word(word: string): void {
-    this.#at = this.#text.startsWith(word, this.#at) ? this.#at + word.length : -1
+  #word(word: Uint8Array): void {
+    for (let i = 0; i < word.length; i++) {
+      if (this.#bytes[this.#at + i] !== word[i]) {
+        this.#at = -1
+        return
+      }
+    }
+    this.#at += word.length
   }
-}
-
-/** Commitments by part name, of text that is canonical JSON. */
-function partsOf(text: string): ReadRecord['parts'] | null {
-  if (text.charCodeAt(0) !== OPEN_BRACE) return null
-  const parts = JSON.parse(text) as NonNullable<ReadRecord['parts']>
-  for (const part of Object.values(parts) as { commit?: unknown; mode?: unknown }[]) {
-    if (typeof part?.commit !== 'string' || typeof part.mode !== 'string') return null
-  }
-  return parts
 }
 
 /** All entries of a batch have one. */
@@ -249,6 +330,21 @@ function isObserved(text: string): boolean {
   return true
 }
 let lastObserved = ''
+
+/** Often the one of the entry before. */
+function isEventTime(text: string): boolean {
+  if (text === lastTime) return true
+  if (!isTime(text)) return false
+  lastTime = text
+  return true
+}
+let lastTime = ''
+
+const [ID, TIME, TYPE, ACTOR, AUDIT] = [utf8('id'), utf8('time'), utf8('type'), utf8('actor'), utf8('audit')]
+const [SCHEMA, OUTCOME, OBSERVED] = [utf8('schema'), utf8('outcome'), utf8('observed')]
+const [DECISION, ASSURANCE, PARTS] = [utf8('decision'), utf8('assurance'), utf8('parts')]
+const [COMMIT, MODE] = [utf8('commit'), utf8('mode')]
+const [TRUE, FALSE, NULL] = [utf8('true'), utf8('false'), utf8('null')]
 
 const QUOTE = 0x22
 const COMMA = 0x2c

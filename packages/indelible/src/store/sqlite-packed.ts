@@ -39,7 +39,7 @@ export function readPackedEntries({ arrays }: Connection, start: number, end: nu
     at += length
     return new Uint8Array(buffer as ArrayBuffer, at - length, length)
   }
-  const entries = numbersIn(lengths)
+  const entries = lengthsIn(lengths)
   const total = entries.reduce((sum, length) => sum + length + 2 * HASH_BYTES, 0)
   if (entries.length !== end - start || total !== packed.length) return null
   return entries.map((length, i) => ({
@@ -90,6 +90,18 @@ export function findPackedIds(
   return at === digests.length && indexList.length === lengthList.length ? found : null
 }
 
+const IDS_AT = `SELECT group_concat(given.key), sum(typeof(ids.idx) = 'integer' AND ids.idx = given.key + ?)
+  FROM json_each(?) AS given CROSS JOIN ids ON ids.id = given.value`
+
+/** Whether each of `ids` is known once, the first at `start`, the next behind it. `false` also if it is not easily told. */
+export function arePackedIdsAt({ arrays }: Connection, ids: readonly string[], start: number): boolean {
+  const list = JSON.stringify(ids)
+  // SQLite may read an escape in another way.
+  if (ids.length === 0 || list.includes('\\')) return false
+  const row = tryGet(() => arrays(IDS_AT).get(start, list))
+  return row !== null && row[0] === listOf(0, ids.length) && row[1] === ids.length
+}
+
 /** What goes wrong here, goes wrong again and is reported where rows are read plainly. */
 function tryGet(get: () => unknown): unknown[] | null {
   try {
@@ -103,7 +115,32 @@ function numbersIn(list: string): number[] {
   return list.split(',').map(Number)
 }
 
+/** {@link numbersIn} of a list without signs. */
+function lengthsIn(list: string): number[] {
+  const numbers: number[] = []
+  let value = 0
+  for (let i = 0; i < list.length; i++) {
+    const code = list.charCodeAt(i)
+    if (code === COMMA) {
+      numbers.push(value)
+      value = 0
+    } else value = value * 10 + code - ZERO
+  }
+  numbers.push(value)
+  return numbers
+}
+const COMMA = 0x2c
+const ZERO = 0x30
+
+/** Lists are asked for of one length again and again. */
 function listOf(start: number, end: number): string {
+  if (start !== 0) return makeList(start, end)
+  if (end !== places.end) places = { end, list: makeList(0, end) }
+  return places.list
+}
+let places = { end: 0, list: '' }
+
+function makeList(start: number, end: number): string {
   let list = `${start}`
   for (let i = start + 1; i < end; i++) list += `,${i}`
   return list

@@ -4,7 +4,7 @@ import { IndelibleError } from '../errors.ts'
 import { packBatch } from './packed-batch.ts'
 import { callSeal, Refusal } from './refusal.ts'
 import { SqliteBackground } from './sqlite-background.ts'
-import { MAX_PACKED_ROWS, readPackedEntries } from './sqlite-packed.ts'
+import { arePackedIdsAt, MAX_PACKED_ROWS, readPackedEntries } from './sqlite-packed.ts'
 import { bytes, Connection, findIds, readHead, writeBatch } from './sqlite-rows.ts'
 import {
   connect,
@@ -196,6 +196,10 @@ class SqliteStore implements LogStore {
 
   async findIds(ids: readonly string[]): Promise<ReadonlyMap<string, StoredId>> {
     return this.#reading((connection) => findIds(connection, ids))
+  }
+
+  async areIdsAt(ids: readonly string[], start: number): Promise<boolean> {
+    return this.#reading((connection) => arePackedIdsAt(connection, ids, start))
   }
 
   async *ids(start: number, end: number): AsyncIterable<readonly StoredId[]> {

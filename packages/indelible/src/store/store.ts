@@ -155,6 +155,9 @@ export interface Store {
 
   findIds(ids: readonly string[]): Promise<ReadonlyMap<string, StoredId>>
 
+  /** Whether each of `ids` is known, the first at `start`, the next behind it: cheaper than asking where. `false` also if it cannot tell. */
+  areIdsAt?(ids: readonly string[], start: number): Promise<boolean>
+
   /** Ids of the entries `[start, end)`, by index, in chunks; also of entries that were purged. */
   ids(start: number, end: number): AsyncIterable<readonly StoredId[]>
 

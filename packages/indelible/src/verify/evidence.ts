@@ -35,6 +35,8 @@ export interface LogEvidence extends TileSource {
   checkpoints(above: number, upTo: number): AsyncIterable<readonly { readonly size: number; readonly note: string }[]>
   /** Where the log says that ids are, if it has such a table. */
   findIds?(ids: readonly string[]): Promise<ReadonlyMap<string, { readonly index: number }>>
+  /** Whether {@link findIds} would say so of each: the first at `start`, the next behind it. `false` if it cannot tell. */
+  areIdsAt?(ids: readonly string[], start: number): Promise<boolean>
   /** What the log says that others vouch for. */
   anchors?(): AsyncIterable<readonly AnchorReceipt[]>
 }

@@ -46,8 +46,8 @@ export interface WindowChecker {
   check(start: number, end: number): Promise<CheckedWindow | null>
 }
 
-/** Rows of so many entries are held in memory at a time. */
-const ROW_WINDOW = 256
+/** Rows of so many entries are held in memory at a time: few enough to be garbage before they count as old. */
+const ROW_WINDOW = 64
 
 type Filled = CheckedWindow & { readonly times: string[] }
 
@@ -107,6 +107,8 @@ async function settle(
       indexes.push(index)
     }
   }
+  const isRun = indexes.length > 0 && indexes.at(-1)! - indexes[0]! === indexes.length - 1
+  if (isRun && (await evidence.areIdsAt?.(ids, indexes[0]!))) return
   const found = await evidence.findIds?.(ids)
   if (!found) return
   for (const [i, index] of indexes.entries()) {
