@@ -1,7 +1,7 @@
 /** Rows that are handed out together are those that are handed out one by one, whatever the rows are. */
 import { DatabaseSync } from 'node:sqlite'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { findPackedIds, readPackedEntries } from './sqlite-packed.ts'
+import { arePackedIdsAt, findPackedIds, readPackedEntries } from './sqlite-packed.ts'
 import { Connection } from './sqlite-rows.ts'
 
 let connection: Connection
@@ -81,5 +81,33 @@ describe('ids that are looked up together', () => {
     expect(find(['id-7'])).toBeNull()
     connection.exec('DROP TABLE ids')
     expect(find(['id-7'])).toBeNull()
+  })
+})
+
+describe('ids that are asked for as a run', () => {
+  const ids = Array.from({ length: 20 }, (_, i) => `id-${i + 10}`)
+
+  it('are there', () => expect(arePackedIdsAt(connection, ids, 10)).toBe(true))
+
+  it.each([
+    ['none are asked for', '', [], 10],
+    ['they begin elsewhere', '', ids, 11],
+    ['one is asked for in the place of another', '', [...ids.slice(1), ids[0]!], 10],
+    ['one is written with an escape', '', [...ids.slice(1), '"'], 10],
+    ['one is not known', "DELETE FROM ids WHERE id = 'id-15'", ids, 10],
+    ['one is somewhere else', "UPDATE ids SET idx = 16 WHERE id = 'id-15'", ids, 10],
+    ['one is in its place as a real number', "UPDATE ids SET idx = 15.5 WHERE id = 'id-15'", ids, 10],
+    ['one is there twice', "INSERT INTO ids SELECT * FROM ids WHERE id = 'id-15'", ids, 10],
+    ['one answers for another as well', "UPDATE ids SET id = 'id-15' WHERE id = 'id-16'", ids, 10],
+    [
+      'one is there twice and its neighbour not at all',
+      "DELETE FROM ids WHERE id = 'id-16'; INSERT INTO ids SELECT * FROM ids WHERE id = 'id-15'",
+      ids,
+      10,
+    ],
+    ['there is no such table', 'DROP TABLE ids', ids, 10],
+  ])('are not, where %s', (_, sql, asked, start) => {
+    connection.exec(sql)
+    expect(arePackedIdsAt(connection, asked, start)).toBe(false)
   })
 })
