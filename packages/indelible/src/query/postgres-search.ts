@@ -67,8 +67,10 @@ export function compile(
   const values: unknown[] = []
   const place = (value: unknown) => `$${values.push(value) + 3}`
   const test = ({ column, term, prefix }: Alternative) => {
-    // The sum keeps the planner from leading with this condition: it is not the rarest.
-    const one = lead ? `${column} + 0 = ${place(String(term))}::bigint` : `${column} = ${place(String(term))}::bigint`
+    const is = `${column} = ${place(String(term))}::bigint`
+    // A CASE keeps the planner from leading with this condition, which is not the rarest, and from taking it for rare: it would
+    // sort all that the leading one finds rather than walk it in its order until there are enough.
+    const one = lead ? `CASE WHEN ${is} THEN true ELSE false END` : is
     return prefix === null ? one : `(${one} AND starts_with(type_name, ${place(prefix)}))`
   }
   const where: string[] = []
