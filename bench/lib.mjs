@@ -61,6 +61,11 @@ export async function seconds(work) {
   return (performance.now() - start) / 1000
 }
 
+/** Events per second of processes that recorded at the same time. */
+export function rateOf(ran) {
+  return ran.reduce((sum, { measured }) => sum + measured, 0) / Math.max(...ran.map(({ elapsed }) => elapsed))
+}
+
 /** The value below which `share` of `values` lie. */
 export function percentile(values, share) {
   return values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))]

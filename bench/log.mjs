@@ -1,7 +1,7 @@
 /** The figures of the embedded log, each beside a limit measured in the same run. */
 import { join } from 'node:path'
 import { createLog } from 'indelible'
-import { child, table, withFolder } from './lib.mjs'
+import { child, rateOf, table, withFolder } from './lib.mjs'
 
 export const describe = 'append, verify, index, query, prove on SQLite'
 
@@ -17,12 +17,12 @@ export async function run({ entries = 1_000_000 }) {
     const rate = await child('record.mjs', warm.home, 300_000, 1000, 0, 'index')
     // A disk that others use as well changes from minute to minute: its limit is measured on both sides.
     const before = await child('limits.mjs', folder, 'single')
-    const single = await child('record.mjs', (await make('single')).home, 3000, 1)
+    const single = await child('record.mjs', (await make('single')).home, 5000, 1)
     const after = await child('limits.mjs', folder, 'single')
     const rawSingle = (before.raw_single + after.raw_single) / 2
     const shared = await make('shared')
     const four = await Promise.all([0, 1, 2, 3].map((i) => child('record.mjs', shared.home, 50_000, 250, i * 50_000)))
-    const fourRate = 200_000 / Math.max(...four.map(({ elapsed }) => elapsed))
+    const fourRate = rateOf(four)
     const alone = await child('record.mjs', (await make('alone')).home, 200_000, 1000)
 
     const large = await make('large')

@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createLog } from 'indelible'
-import { child, table, withFolder } from './lib.mjs'
+import { child, rateOf, table, withFolder } from './lib.mjs'
 
 export const describe = 'append and query by store, raw drivers, peers'
 
@@ -48,7 +48,7 @@ async function appendRows({ rows, folder, total, make, server }) {
   for (const writers of [2, 4]) {
     const homes = await Promise.all(Array.from({ length: writers }, (_, i) => make(`pg${writers}-${i}`, server.url())))
     const ran = await Promise.all(homes.map((home) => record(home, total / writers)))
-    const rate = total / Math.max(...ran.map(({ elapsed }) => elapsed))
+    const rate = rateOf(ran)
     add(`postgres, ${writers} processes, a log each`, { rate }, raw.rate, 'rising')
   }
   delete process.env.INDELIBLE_PRIVACY__ENCRYPT
