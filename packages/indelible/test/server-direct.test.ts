@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect } from 'node:net'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { directEvents } from '../src/server/direct.ts'
 import type { Service } from '../src/server/service.ts'
 import { type Asked, server, toolEnd } from './server-kit.ts'
@@ -111,6 +111,34 @@ describe('the short way', () => {
     socket.write(request('ik_000000000000_x', 'x'.repeat(200_000) + second) + second)
     await once(socket, 'close')
     expect([...answers.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => status)).toEqual(['401', '201'])
+  })
+
+  it('leaves a connection in order whose body was given up halfway', async () => {
+    const { url, operator } = await server({ configure: { server: { max_waiting_bytes: 4096 } } })
+    const open = () => {
+      const socket = connect(Number(new URL(url).port), '127.0.0.1')
+      onTestFinished(() => void socket.destroy())
+      return socket
+    }
+    const head = (length: number) =>
+      `POST /v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${operator}\r\nindelible-tenant: default\r\ncontent-length: ${length}\r\n\r\n`
+    // Leaves room for what is small only.
+    const held = open()
+    held.write(`${head(9000)}${'['.repeat(3000)}`)
+    const socket = open()
+    let answers = ''
+    socket.on('data', (data) => void (answers += data))
+    const statuses = () => [...answers.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => status)
+    const small = JSON.stringify(toolEnd())
+    // Other than the refused one's rest, the second request is all that comes.
+    await vi.waitFor(async () => {
+      answers = ''
+      socket.write(`${head(900_000)}${'x'.repeat(900_000)}`)
+      await vi.waitFor(() => expect(statuses()).toHaveLength(1))
+      expect(statuses()).toEqual(['503'])
+    })
+    socket.write(`${head(small.length)}${small}`)
+    await vi.waitFor(() => expect(statuses()).toEqual(['503', '201']))
   })
 
   it('bears a client that does not wait for the answer', async () => {

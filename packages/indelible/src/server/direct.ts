@@ -65,7 +65,9 @@ async function answer(incoming: IncomingMessage, outgoing: ServerResponse, parts
     // ASCII, so a character is a byte.
     outgoing.writeHead(status, lines).end(taken.text, 'latin1')
   } catch (error) {
-    // A body that was not read is read and dropped by Node, before the next request of the connection.
+    // A body that nobody began to read is dropped by Node before the next request of the connection; one that was given up
+    // halfway is dropped by nobody else. It is as long as it said, which is not too long.
+    incoming.resume()
     const problem = answerOf(problemToTell(service, error, { requestId, route: ROUTE }), requestId)
     status = problem.status
     lines.push(...Object.entries(problem.headers).flat(), 'content-length', String(Buffer.byteLength(problem.text)))
