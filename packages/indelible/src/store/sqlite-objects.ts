@@ -24,7 +24,7 @@ const reference = new Map<string, Objects>()
 
 /**
  * Tolerated: triggers that are missing, since they stop accidents and nothing rests on them; indexes that an administrator
- * added, if they demand nothing of the rows; what `ANALYZE` leaves.
+ * added, if they demand nothing of the rows: nothing is read from them (sqlite-sources.ts); what `ANALYZE` leaves.
  *
  * @param schema the SQL that makes the tables
  * @param optional names of tables that an older version does not have

@@ -10,11 +10,12 @@ let connection: Connection
 beforeEach(() => {
   const db = new DatabaseSync(':memory:')
   db.exec(
-    'CREATE TABLE entries (idx INTEGER, entry, leaf, mac, epoch INTEGER); CREATE TABLE ids (id, idx INTEGER, digest)',
+    `CREATE TABLE entries (idx INTEGER, entry, leaf, mac, epoch INTEGER);
+     CREATE TABLE ids (id, idx INTEGER, digest, again DEFAULT 0, PRIMARY KEY (id, again)) WITHOUT ROWID`,
   )
   connection = new Connection(db)
   const entry = db.prepare('INSERT INTO entries VALUES (?, ?, ?, ?, ?)')
-  const id = db.prepare('INSERT INTO ids VALUES (?, ?, ?)')
+  const id = db.prepare('INSERT INTO ids (id, idx, digest) VALUES (?, ?, ?)')
   for (let i = 0; i < 40; i++) {
     const bytes = Buffer.alloc(i * 7, i % 3)
     entry.run(i, bytes, Buffer.alloc(32, i), Buffer.alloc(32, 255 - i), 3)
@@ -97,11 +98,11 @@ describe('ids that are asked for as a run', () => {
     ['one is not known', "DELETE FROM ids WHERE id = 'id-15'", ids, 10],
     ['one is somewhere else', "UPDATE ids SET idx = 16 WHERE id = 'id-15'", ids, 10],
     ['one is in its place as a real number', "UPDATE ids SET idx = 15.5 WHERE id = 'id-15'", ids, 10],
-    ['one is there twice', "INSERT INTO ids SELECT * FROM ids WHERE id = 'id-15'", ids, 10],
-    ['one answers for another as well', "UPDATE ids SET id = 'id-15' WHERE id = 'id-16'", ids, 10],
+    ['one is there twice', "INSERT INTO ids SELECT id, idx, digest, 1 FROM ids WHERE id = 'id-15'", ids, 10],
+    ['one answers for another as well', "UPDATE ids SET id = 'id-15', again = 1 WHERE id = 'id-16'", ids, 10],
     [
       'one is there twice and its neighbour not at all',
-      "DELETE FROM ids WHERE id = 'id-16'; INSERT INTO ids SELECT * FROM ids WHERE id = 'id-15'",
+      "DELETE FROM ids WHERE id = 'id-16'; INSERT INTO ids SELECT id, idx, digest, 1 FROM ids WHERE id = 'id-15'",
       ids,
       10,
     ],

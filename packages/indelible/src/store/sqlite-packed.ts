@@ -5,6 +5,7 @@
  * Whatever is not as this program writes it (a row that is missing, a type that is another) is left to a plain reading.
  */
 import type { Connection } from './sqlite-rows.ts'
+import * as sources from './sqlite-sources.ts'
 import type { StoredEntry, StoredId } from './store.ts'
 
 const HASH_BYTES = 32
@@ -19,7 +20,7 @@ export const MAX_PACKED_ROWS = 256
 const ENTRIES = `SELECT CAST(group_concat(entry || leaf || mac, '') AS BLOB), group_concat(octet_length(entry)),
     group_concat(idx), min(epoch), max(epoch), sum(typeof(entry) <> 'blob' OR typeof(leaf) <> 'blob' OR typeof(mac) <> 'blob'
       OR typeof(epoch) <> 'integer' OR octet_length(leaf) <> ${HASH_BYTES} OR octet_length(mac) <> ${HASH_BYTES})
-  FROM (SELECT * FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx)`
+  FROM (SELECT * FROM ${sources.ENTRIES} WHERE idx >= ? AND idx < ? ORDER BY idx)`
 
 /**
  * The entries `[start, end)`, views of one buffer.
@@ -55,7 +56,7 @@ const EMPTY = new Uint8Array(0)
 
 const IDS = `SELECT group_concat(given.key), group_concat(ids.idx), group_concat(coalesce(octet_length(digest), -1)),
     CAST(group_concat(digest, '') AS BLOB)
-  FROM json_each(?) AS given CROSS JOIN ids ON ids.id = given.value`
+  FROM json_each(?) AS given CROSS JOIN ${sources.IDS} ON ids.id = given.value`
 
 /**
  * Those of `ids` that the log knows.
@@ -91,7 +92,7 @@ export function findPackedIds(
 }
 
 const IDS_AT = `SELECT group_concat(given.key), sum(typeof(ids.idx) = 'integer' AND ids.idx = given.key + ?)
-  FROM json_each(?) AS given CROSS JOIN ids ON ids.id = given.value`
+  FROM json_each(?) AS given CROSS JOIN ${sources.IDS} ON ids.id = given.value`
 
 /** Whether each of `ids` is known once, the first at `start`, the next behind it. `false` also if it is not easily told. */
 export function arePackedIdsAt({ arrays }: Connection, ids: readonly string[], start: number): boolean {

@@ -2,6 +2,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { IndelibleError } from '../errors.ts'
 import { findPackedIds } from './sqlite-packed.ts'
+import * as sources from './sqlite-sources.ts'
 import type { Batch, Head, StoredId } from './store.ts'
 
 const HASH_BYTES = 32
@@ -48,7 +49,7 @@ export class Connection {
 
 export function readHead({ arrays }: Connection): Head | null {
   const row = arrays(
-    'SELECT size, frontier, mac, epoch, observed, checkpoint, published, min_index FROM head',
+    `SELECT size, frontier, mac, epoch, observed, checkpoint, published, min_index FROM ${sources.HEAD}`,
   ).get() as unknown as unknown[] | undefined
   if (!row) return null
   const [size, hashes, mac, epoch, observed, checkpoint, published, minIndex] = row
@@ -79,13 +80,15 @@ export function findIds(connection: Connection, ids: readonly string[]): Map<str
   if (!list.includes('\\')) {
     const packed = findPackedIds(connection, ids, list)
     if (packed) return packed
-    const find = arrays('SELECT ids.id, idx, digest FROM json_each(?) AS given CROSS JOIN ids ON ids.id = given.value')
+    const find = arrays(
+      `SELECT ids.id, idx, digest FROM json_each(?) AS given CROSS JOIN ${sources.IDS} ON ids.id = given.value`,
+    )
     for (const [id, index, digest] of find.all(list) as unknown as [string, number, unknown][]) {
       found.set(id, { id, index, digest: digest === null ? null : bytes(digest) })
     }
     return found
   }
-  const find = statement('SELECT idx, digest FROM ids WHERE id = ?')
+  const find = statement(`SELECT idx, digest FROM ${sources.IDS} WHERE id = ?`)
   for (const id of ids) {
     const row = find.get(id)
     if (row) found.set(id, { id, index: row.idx as number, digest: row.digest === null ? null : bytes(row.digest) })

@@ -15,6 +15,7 @@ import {
   storeError,
 } from './sqlite-schema.ts'
 import { emptyWal, rewriteDatabase } from './sqlite-scrub.ts'
+import * as sources from './sqlite-sources.ts'
 import type {
   Batch,
   Head,
@@ -137,7 +138,9 @@ class SqliteStore implements LogStore {
         const packed = readPackedEntries(connection, at, until)
         if (packed) return packed
         const { arrays } = connection
-        const rows = arrays('SELECT idx, entry, leaf, mac, epoch FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx')
+        const rows = arrays(
+          `SELECT idx, entry, leaf, mac, epoch FROM ${sources.ENTRIES} WHERE idx >= ? AND idx < ? ORDER BY idx`,
+        )
         return (rows.all(at, until) as unknown as unknown[][]).map(([index, entry, leaf, mac, epoch]) => ({
           index: index as number,
           entry: bytes(entry),
@@ -155,21 +158,26 @@ class SqliteStore implements LogStore {
    */
   #lastOf(start: number, end: number): number {
     return this.#reading(({ statement }) => {
-      const row = statement('SELECT max(idx) AS last FROM entries WHERE idx >= ? AND idx < ?').get(start, end)
+      const row = statement(`SELECT max(idx) AS last FROM ${sources.ENTRIES} WHERE idx >= ? AND idx < ?`).get(
+        start,
+        end,
+      )
       return (row?.last as number | null) ?? start - 1
     })
   }
 
   async tile(level: number, index: number): Promise<Uint8Array | null> {
     return this.#reading(({ statement }) => {
-      const row = statement('SELECT hashes FROM tiles WHERE level = ? AND tile = ?').get(level, index)
+      const row = statement(`SELECT hashes FROM ${sources.TILES} WHERE level = ? AND tile = ?`).get(level, index)
       return row ? bytes(row.hashes) : null
     })
   }
 
   async tileRoots(level: number, start: number, end: number): Promise<readonly Uint8Array[]> {
     return this.#reading(({ statement }) => {
-      const rows = statement('SELECT root FROM tiles WHERE level = ? AND tile >= ? AND tile < ? ORDER BY tile')
+      const rows = statement(
+        `SELECT root FROM ${sources.TILES} WHERE level = ? AND tile >= ? AND tile < ? ORDER BY tile`,
+      )
       const roots = rows.all(level, start, end).map((row) => bytes(row.root))
       if (roots.length !== end - start) {
         throw new RangeError(`level ${level} has ${roots.length} of the full tiles ${start} to ${end}`)
@@ -180,10 +188,13 @@ class SqliteStore implements LogStore {
 
   async leaves(start: number, end: number): Promise<readonly Uint8Array[]> {
     return this.#reading(({ statement }) => {
-      const rows = statement('SELECT idx, leaf FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx').all(start, end)
+      const rows = statement(`SELECT idx, leaf FROM ${sources.ENTRIES} WHERE idx >= ? AND idx < ? ORDER BY idx`).all(
+        start,
+        end,
+      )
       if (rows.length === end - start) return rows.map((row) => bytes(row.leaf))
       const leaves = new Map(rows.map((row) => [row.idx as number, bytes(row.leaf)]))
-      const tile = statement('SELECT hashes FROM tiles WHERE level = 0 AND tile = ?')
+      const tile = statement(`SELECT hashes FROM ${sources.TILES} WHERE level = 0 AND tile = ?`)
       return Array.from({ length: end - start }, (_, i) => {
         const index = start + i
         const leaf =
@@ -204,7 +215,7 @@ class SqliteStore implements LogStore {
 
   async *ids(start: number, end: number): AsyncIterable<readonly StoredId[]> {
     let rows: StoredId[] = []
-    const sql = 'SELECT id, idx, digest FROM ids WHERE idx >= ? AND idx < ? ORDER BY idx'
+    const sql = `SELECT id, idx, digest FROM ${sources.IDS} WHERE idx >= ? AND idx < ? ORDER BY idx`
     for (const { id, idx, digest } of this.#iterate(sql, start, end)) {
       const row = { id: String(id), index: idx as number, digest: digest === null ? null : bytes(digest) }
       if (rows.push(row) < CHUNK) continue
@@ -227,11 +238,9 @@ class SqliteStore implements LogStore {
   async *checkpoints(above: number, upTo: number): AsyncIterable<readonly PublishedCheckpoint[]> {
     for (let last = above; ; ) {
       const rows = this.#reading(({ statement }) =>
-        statement('SELECT size, note FROM checkpoints WHERE size > ? AND size <= ? ORDER BY size LIMIT ?').all(
-          last,
-          upTo,
-          CHUNK,
-        ),
+        statement(
+          `SELECT size, note FROM ${sources.CHECKPOINTS} WHERE size > ? AND size <= ? ORDER BY size LIMIT ?`,
+        ).all(last, upTo, CHUNK),
       )
       if (rows.length === 0) return
       yield rows.map((row) => ({ size: row.size as number, note: String(row.note) }))
@@ -241,7 +250,7 @@ class SqliteStore implements LogStore {
 
   publish({ size, note }: PublishedCheckpoint): Promise<void> {
     return this.#exclusive(({ statement }) => {
-      const kept = statement('SELECT note FROM checkpoints WHERE size = ?').get(size)
+      const kept = statement(`SELECT note FROM ${sources.CHECKPOINTS} WHERE size = ?`).get(size)
       if (kept && kept.note !== note) {
         throw new IndelibleError('ERR_STORE_CONFLICT', `another checkpoint of size ${size} is published already`)
       }
@@ -263,12 +272,12 @@ class SqliteStore implements LogStore {
     for (let gone = false; !gone; ) {
       await this.#exclusive(({ statement }) => {
         const { changes } = statement(
-          'DELETE FROM entries WHERE idx IN (SELECT idx FROM entries WHERE idx < ? ORDER BY idx LIMIT 5000)',
+          `DELETE FROM ${sources.ENTRIES} WHERE idx IN (SELECT idx FROM ${sources.ENTRIES} WHERE idx < ? ORDER BY idx LIMIT 5000)`,
         ).run(below)
         gone = changes === 0
         if (gone) {
-          statement('DELETE FROM payloads WHERE idx < ?').run(below)
-          statement('DELETE FROM subjects WHERE idx < ?').run(below)
+          statement(`DELETE FROM ${sources.PAYLOADS} WHERE idx < ?`).run(below)
+          statement(`DELETE FROM ${sources.SUBJECTS} WHERE idx < ?`).run(below)
           statement(DELETED).run()
         }
         return true
@@ -278,7 +287,7 @@ class SqliteStore implements LogStore {
 
   async payload(index: number, name: string): Promise<string | null> {
     return this.#reading(({ statement }) => {
-      const row = statement('SELECT disclosure FROM payloads WHERE idx = ? AND name = ?').get(index, name)
+      const row = statement(`SELECT disclosure FROM ${sources.PAYLOADS} WHERE idx = ? AND name = ?`).get(index, name)
       return row ? String(row.disclosure) : null
     })
   }
@@ -287,7 +296,9 @@ class SqliteStore implements LogStore {
     for (let at = start; at < end; at += CHUNK) {
       const until = Math.min(end, at + CHUNK)
       yield this.#reading(({ arrays }) => {
-        const rows = arrays('SELECT idx, name, disclosure FROM payloads WHERE idx >= ? AND idx < ? ORDER BY idx, name')
+        const rows = arrays(
+          `SELECT idx, name, disclosure FROM ${sources.PAYLOADS} WHERE idx >= ? AND idx < ? ORDER BY idx, name`,
+        )
         return (rows.all(at, until) as unknown as unknown[][]).map(([index, name, disclosure]) => ({
           index: index as number,
           name: String(name),
@@ -301,8 +312,10 @@ class SqliteStore implements LogStore {
     let erased = 0
     await this.#exclusive(({ statement }) => {
       for (const { index, id, name } of parts) {
-        erased += Number(statement('DELETE FROM payloads WHERE idx = ? AND name = ?').run(index, name).changes)
-        statement('UPDATE ids SET digest = NULL WHERE id = ?').run(id)
+        erased += Number(
+          statement(`DELETE FROM ${sources.PAYLOADS} WHERE idx = ? AND name = ?`).run(index, name).changes,
+        )
+        statement(`UPDATE ${sources.IDS} SET digest = NULL WHERE id = ?`).run(id)
       }
       statement(DELETED).run()
       return true
@@ -314,7 +327,7 @@ class SqliteStore implements LogStore {
     for (let after = -1; ; ) {
       const rows = this.#reading(({ statement, hasSubjects }) =>
         hasSubjects
-          ? statement('SELECT idx FROM subjects WHERE subject = ? AND idx > ? ORDER BY idx LIMIT ?').all(
+          ? statement(`SELECT idx FROM ${sources.SUBJECTS} WHERE subject = ? AND idx > ? ORDER BY idx LIMIT ?`).all(
               subject,
               after,
               CHUNK,
@@ -329,7 +342,7 @@ class SqliteStore implements LogStore {
 
   async *concerns(start: number, end: number): AsyncIterable<readonly StoredSubject[]> {
     let rows: StoredSubject[] = []
-    const sql = 'SELECT idx, subject FROM subjects WHERE idx >= ? AND idx < ? ORDER BY idx'
+    const sql = `SELECT idx, subject FROM ${sources.SUBJECTS} WHERE idx >= ? AND idx < ? ORDER BY idx`
     if (!this.#reading(({ hasSubjects }) => hasSubjects)) return
     for (const { idx, subject } of this.#iterate(sql, start, end)) {
       if (rows.push({ index: idx as number, subject: bytes(subject) }) < CHUNK) continue
@@ -341,7 +354,7 @@ class SqliteStore implements LogStore {
 
   forgetSubject(subject: Uint8Array, below: number): Promise<void> {
     return this.#exclusive(({ statement }) => {
-      statement('DELETE FROM subjects WHERE subject = ? AND idx < ?').run(subject, below)
+      statement(`DELETE FROM ${sources.SUBJECTS} WHERE subject = ? AND idx < ?`).run(subject, below)
       statement(DELETED).run()
       return true
     })
