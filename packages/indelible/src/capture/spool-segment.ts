@@ -12,7 +12,7 @@
  * - plain text: JSON, `{"events":[…],"policy":mark}`, the mark being left out by whoever has none, `{"dropped":{"events":n,"from":time,"to":time}}`, or `{"end":frames}`, which a
  *   segment that was closed has as its last
  */
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto'
 import { toBase64Url } from '../bytes.ts'
 import { canonicalize } from '../record/jcs.ts'
 import type { AgentEvent } from '../record/schema.ts'
@@ -38,7 +38,7 @@ export type Frame =
 /** Writes the bytes of one segment; where they go is the caller's. */
 export class SegmentWriter {
   readonly header: Uint8Array
-  readonly #key: Uint8Array
+  readonly #key: KeyObject
   #number = 0
   #tag: Uint8Array = new Uint8Array(TAG_BYTES)
 
@@ -101,7 +101,7 @@ export function readSegmentHeader(file: Uint8Array): SegmentHeader | null {
 /** Gives the frames of a segment that can be opened, in order, and tells in `damage` of those that cannot. */
 export class SegmentReader {
   readonly #file: Uint8Array
-  readonly #key: Uint8Array
+  readonly #key: KeyObject
   readonly #start: number
   #damage: SegmentDamage = { frames: 0, torn: 0 }
   #isClosed = false
@@ -158,10 +158,11 @@ export class SegmentReader {
   }
 }
 
-function segmentKey(spoolKey: Uint8Array, header: Uint8Array): Uint8Array {
+function segmentKey(spoolKey: Uint8Array, header: Uint8Array): KeyObject {
   const info = Buffer.concat([Buffer.from(`${SPOOL_FORMAT}\n`), header])
   // HKDF's info may have 1024 bytes; an origin has up to 255 characters, which fit.
-  return new Uint8Array(hkdfSync('sha256', spoolKey, '', info, 32))
+  // An object: given bytes, each cipher would first make one, which takes longer than encrypting an event.
+  return createSecretKey(Buffer.from(hkdfSync('sha256', spoolKey, '', info, 32)))
 }
 
 function associated(number: number, tagBefore: Uint8Array): Uint8Array {

@@ -1,9 +1,9 @@
 /** A log in one SQLite file: one machine, several processes. WAL, `synchronous=FULL`, one transaction per batch. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { IndelibleError } from '../errors.ts'
+import { BackgroundWriter } from './background.ts'
 import { packBatch } from './packed-batch.ts'
 import { callSeal, Refusal } from './refusal.ts'
-import { SqliteBackground } from './sqlite-background.ts'
 import { arePackedIdsAt, MAX_PACKED_ROWS, readPackedEntries } from './sqlite-packed.ts'
 import { bytes, Connection, findIds, readHead, writeBatch } from './sqlite-rows.ts'
 import {
@@ -16,6 +16,7 @@ import {
 } from './sqlite-schema.ts'
 import { emptyWal, rewriteDatabase } from './sqlite-scrub.ts'
 import * as sources from './sqlite-sources.ts'
+import type { SqliteThreadStart } from './sqlite-thread.ts'
 import type {
   Batch,
   Head,
@@ -53,7 +54,7 @@ class SqliteStore implements LogStore {
   readonly #read: Connection
   readonly #lockTimeoutMs: number
   readonly #path: string
-  readonly #background: SqliteBackground | null
+  readonly #background: BackgroundWriter | null
   #queue: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | null = null
   #closed = false
@@ -62,7 +63,9 @@ class SqliteStore implements LogStore {
     this.#write = options.readOnly ? null : new Connection(connect(path, options))
     // Waiting is done in begin().
     this.#write?.exec('PRAGMA busy_timeout = 0')
-    this.#background = options.readOnly ? null : new SqliteBackground(path, options)
+    this.#background = options.readOnly
+      ? null
+      : new BackgroundWriter('sqlite-thread', { path, options } satisfies SqliteThreadStart)
     this.#read = new Connection(connect(path, { readOnly: true }))
     this.#lockTimeoutMs = options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS
     this.#path = path
