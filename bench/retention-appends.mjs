@@ -21,4 +21,6 @@ console.log('ready')
 const elapsed = await seconds(() => Promise.all(Array.from({ length: 50 }, caller)))
 await log.close()
 const longest = waits.reduce((most, wait) => Math.max(most, wait), 0)
-console.log(JSON.stringify({ rate: count / elapsed, p99: percentile(waits, 0.99), longest }))
+console.log(
+  JSON.stringify({ rate: count / elapsed, p50: percentile(waits, 0.5), p99: percentile(waits, 0.99), longest }),
+)

@@ -123,7 +123,11 @@ export function prepareDatabase(path: string, readOnly: boolean): void {
     db.exec('COMMIT')
     if (version === SCHEMA_VERSION || (version > 0 && readOnly)) return
     if (readOnly) throw new IndelibleError('ERR_STORE_VERSION', `${path} is empty, not a log of this program`)
-    if (version === 0) useWal(db)
+    if (version === 0) {
+      // Says whether pages can be given back in steps; must come before the first page is written.
+      db.exec('PRAGMA auto_vacuum = INCREMENTAL')
+      useWal(db)
+    }
     db.exec('BEGIN IMMEDIATE')
     // Another process may have made the tables while this one waited for the lock.
     const found = versionOf(db, path)

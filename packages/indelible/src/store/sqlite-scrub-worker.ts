@@ -1,11 +1,20 @@
-/** Writes a database anew, in a thread of its own. */
+/** Cleans a database, in a thread of its own. */
 import { parentPort, workerData } from 'node:worker_threads'
+import { Cleaner } from './sqlite-cleaner.ts'
 import { connect } from './sqlite-schema.ts'
 
-const { path, timeoutMs } = workerData as { path: string; timeoutMs: number }
+const { path, fd, timeoutMs } = workerData as { path: string; fd: number | null; timeoutMs: number }
 const db = connect(path, {})
 try {
-  db.exec(`PRAGMA busy_timeout = ${timeoutMs}; VACUUM`)
+  // Nobody waits for what is done here, and the WAL is synced before it goes into the database.
+  db.exec('PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 0')
+  if (fd === null || !new Cleaner(db, path, fd, timeoutMs).clean()) {
+    db.exec(`PRAGMA busy_timeout = ${timeoutMs}`)
+    const { made } = db.prepare('SELECT made FROM deletions').get()!
+    // From then on, pages can be given back in steps.
+    db.exec('PRAGMA auto_vacuum = INCREMENTAL; VACUUM')
+    db.prepare('UPDATE deletions SET scrubbed = ?').run(made!)
+  }
   parentPort!.postMessage({ done: true })
 } catch (error) {
   const { errcode } = error as { errcode?: unknown }

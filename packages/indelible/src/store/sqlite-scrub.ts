@@ -3,38 +3,44 @@
  *
  * `secure_delete` alone does not: it overwrites a deleted cell where it stands, but when SQLite balances a b-tree it moves
  * cells between pages, and may leave a copy of one in the unused middle of the page that it came from. Deleting the cell
- * later does not find that copy. (Measured: about one in a thousand deleted disclosures of mixed lengths.) `VACUUM` builds
- * every page from live rows alone.
+ * later does not find that copy. (Measured: about one in a thousand deleted disclosures of mixed lengths.) So what is unused
+ * is overwritten in steps, see `sqlite-cleaner.ts`. Where that cannot be done, `VACUUM` builds every page from live rows alone;
+ * it keeps appends waiting for as long as it takes to write the log.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
+import { isReadMeanwhile } from './sqlite-cleaner.ts'
+import { keptDescriptor } from './sqlite-descriptor.ts'
 import { isBusy, storeError } from './sqlite-schema.ts'
 
 /** How long a reader that is just finishing is waited for, ms. */
 const READER_MS = 500
 
 /** What the worker answers. */
-export type Rewritten = { readonly done: true } | { readonly errcode: number }
+type Cleaned = { readonly done: true } | { readonly errcode: number }
 
 /**
- * Writes the database at `path` anew, in a thread of its own: it takes as long as writing the log, and the agent goes on.
- * @returns `false` if another process kept the lock for longer than `timeoutMs`
- * @throws IndelibleError `ERR_STORE_FULL`: it needs room for the database twice more, `ERR_STORE_…`
+ * Cleans the database at `path` in a thread of its own, and notes up to which deletion that was done.
+ * @returns what is in the way: a `writer` that kept the lock for longer than `timeoutMs`, or a `reader` of an older state
+ * @throws IndelibleError `ERR_STORE_FULL` where it has to be written anew, which needs room for it twice more; `ERR_STORE_…`
  */
-export async function rewriteDatabase(path: string, timeoutMs: number): Promise<boolean> {
+export async function cleanDatabase(path: string, timeoutMs: number): Promise<'writer' | 'reader' | null> {
   const file = import.meta.url.endsWith('.ts') ? './sqlite-scrub-worker.ts' : './sqlite-scrub-worker.js'
-  const worker = new Worker(new URL(file, import.meta.url), { workerData: { path, timeoutMs } })
-  const answer = await new Promise<Rewritten>((resolve, reject) => {
+  const workerData = { path, fd: keptDescriptor(path), timeoutMs }
+  // Not the main thread's arguments: Node refuses some of them for a thread that is a file.
+  const worker = new Worker(new URL(file, import.meta.url), { workerData, execArgv: [], trackUnmanagedFds: false })
+  const answer = await new Promise<Cleaned>((resolve, reject) => {
     worker.once('message', resolve)
     worker.once('error', reject)
     worker.once('exit', () => reject(new Error('worker ended without an answer')))
   }).catch((error) => {
-    throw storeError(error, 'cannot write the database anew')
+    throw storeError(error, 'cannot clean the database')
   })
-  if ('done' in answer) return true
-  if (isBusy(answer)) return false
-  throw storeError(answer, 'cannot write the database anew')
+  if ('done' in answer) return null
+  if (isReadMeanwhile(answer)) return 'reader'
+  if (isBusy(answer)) return 'writer'
+  throw storeError(answer, 'cannot clean the database')
 }
 
 /**

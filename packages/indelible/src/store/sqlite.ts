@@ -5,6 +5,7 @@ import { BackgroundWriter } from './background.ts'
 import { packBatch } from './packed-batch.ts'
 import { callSeal, Refusal } from './refusal.ts'
 import { arePackedIdsAt, MAX_PACKED_ROWS, readPackedEntries } from './sqlite-packed.ts'
+import { deleteBelow } from './sqlite-purge.ts'
 import { bytes, Connection, findIds, readHead, writeBatch } from './sqlite-rows.ts'
 import {
   connect,
@@ -14,7 +15,7 @@ import {
   type SqliteOptions,
   storeError,
 } from './sqlite-schema.ts'
-import { emptyWal, rewriteDatabase } from './sqlite-scrub.ts'
+import { cleanDatabase, emptyWal } from './sqlite-scrub.ts'
 import * as sources from './sqlite-sources.ts'
 import type { SqliteThreadStart } from './sqlite-thread.ts'
 import type {
@@ -56,6 +57,7 @@ class SqliteStore implements LogStore {
   readonly #path: string
   readonly #background: BackgroundWriter | null
   #queue: Promise<unknown> = Promise.resolve()
+  #scrubbing: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | null = null
   #closed = false
 
@@ -269,23 +271,11 @@ class SqliteStore implements LogStore {
         throw new RangeError(`cannot purge below ${below}: log has entries ${minIndex} to ${size}`)
       }
       connection.statement('UPDATE head SET min_index = ?').run(below)
+      connection.statement(DELETED).run()
       return true
     })
     // In steps, so that appends get their turn; a crash in between leaves rows below min_index, which the next run takes.
-    for (let gone = false; !gone; ) {
-      await this.#exclusive(({ statement }) => {
-        const { changes } = statement(
-          `DELETE FROM ${sources.ENTRIES} WHERE idx IN (SELECT idx FROM ${sources.ENTRIES} WHERE idx < ? ORDER BY idx LIMIT 5000)`,
-        ).run(below)
-        gone = changes === 0
-        if (gone) {
-          statement(`DELETE FROM ${sources.PAYLOADS} WHERE idx < ?`).run(below)
-          statement(`DELETE FROM ${sources.SUBJECTS} WHERE idx < ?`).run(below)
-          statement(DELETED).run()
-        }
-        return true
-      })
-    }
+    await deleteBelow(below, (work) => this.#exclusive(work))
   }
 
   async payload(index: number, name: string): Promise<string | null> {
@@ -363,37 +353,36 @@ class SqliteStore implements LogStore {
     })
   }
 
-  /** Writes the database anew unless that was done since the last deletion, and empties the WAL as soon as no reader needs it. */
+  /** Cleans the database unless that was done since the last deletion, and empties the WAL as soon as no reader needs it. */
   scrub(): Promise<readonly string[]> {
-    const run = this.#queue.then(async () => {
-      const connection = this.#writer()
-      const { made, scrubbed } = connection.statement('SELECT made, scrubbed FROM deletions').get()!
-      if (made !== scrubbed) {
-        if (!(await rewriteDatabase(this.#path, this.#lockTimeoutMs)))
-          return ['database file: locked by another process']
-        await this.#begin(connection)
-        try {
-          // What was deleted meanwhile is for the next call.
-          connection.statement('UPDATE deletions SET scrubbed = ?').run(made!)
-          connection.exec('COMMIT')
-        } finally {
-          if (connection.db.isTransaction) connection.exec('ROLLBACK')
-        }
-      }
-      return (await emptyWal(connection.db)) ? [] : ['database file and its WAL: another process reads an older state']
-    })
-    this.#queue = run.catch(() => {})
+    // Beside the queue: appends go on meanwhile.
+    const run = this.#scrubbing.then(() => this.#scrub())
+    this.#scrubbing = run.catch(() => {})
     return run
   }
 
+  async #scrub(): Promise<readonly string[]> {
+    const { db } = this.#writer()
+    const { made, scrubbed } = this.#reading(
+      ({ statement }) => statement('SELECT made, scrubbed FROM deletions').get()!,
+    )
+    const obstacle = made === scrubbed ? null : await cleanDatabase(this.#path, this.#lockTimeoutMs)
+    if (obstacle === 'writer') return ['database file: locked by another process']
+    const run = this.#queue.then(() => emptyWal(db))
+    this.#queue = run.catch(() => {})
+    return (await run) && obstacle === null ? [] : ['database file and its WAL: another process reads an older state']
+  }
+
   close(): Promise<void> {
-    this.#closing ??= this.#queue.then(async () => {
-      this.#closed = true
-      await this.#background?.close()
-      // The writer last: whoever goes last empties the WAL into the database, which a reader may not.
-      this.#read.db.close()
-      this.#write?.db.close()
-    })
+    this.#closing ??= this.#scrubbing
+      .then(() => this.#queue)
+      .then(async () => {
+        this.#closed = true
+        await this.#background?.close()
+        // The writer last: whoever goes last empties the WAL into the database, which a reader may not.
+        this.#read.db.close()
+        this.#write?.db.close()
+      })
     return this.#closing
   }
 
