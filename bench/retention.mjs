@@ -105,6 +105,8 @@ async function makeLog({ name, store, folder, entries }) {
   writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), retention }))
   await child('record.mjs', home, entries, 1000)
   cli(home, 'verify')
+  // What is done before a purge, and brings the index of queries up to date, as it is where a log is in use.
+  cli(home, 'retention', 'plan')
   return { home, ...made }
 }
 

@@ -121,7 +121,7 @@ export class Cleaner {
   }
 
   #overwrite(pages: readonly number[], pageSize: number): boolean {
-    const pace = new Pace(64, 8192)
+    const pace = new Pace(256, 8192)
     const page = Buffer.alloc(pageSize)
     const zeros = Buffer.alloc(pageSize)
     for (let at = 0; at < pages.length; ) {
@@ -162,13 +162,17 @@ export class Cleaner {
 
   #emptyWal(): void {
     const start = performance.now()
-    let refusals = 0
+    let [refusals, reached] = [0, -1]
     this.#retry(() => {
       // Most of the work without the lock.
-      this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)')
+      const { checkpointed } = this.#db.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()!
       if (this.#db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()!.busy === 0) return true
+      if (checkpointed !== reached) {
+        reached = checkpointed as number
+        refusals = 0
+      }
       if (performance.now() - start < READER_MS) return false
-      // Busy for either reason. If the lock is to be had, time and again, then it is a reader.
+      // Busy for either reason. If the lock is to be had, time and again, and nothing moves, then it is a reader.
       this.#db.exec('BEGIN IMMEDIATE; ROLLBACK')
       if (++refusals < READER_REFUSALS) return false
       throw Object.assign(new Error('another process reads an older state'), { errcode: BUSY_SNAPSHOT })
@@ -184,7 +188,7 @@ export class Cleaner {
 
   #retry(attempt: () => boolean): void {
     const deadline = performance.now() + this.#timeoutMs
-    for (let pauseMs = 0.5; ; pauseMs = Math.min(pauseMs * 1.5, 10)) {
+    for (let pauseMs = 0.5; ; pauseMs = Math.min(pauseMs * 1.5, 4)) {
       try {
         if (attempt()) return
       } catch (error) {

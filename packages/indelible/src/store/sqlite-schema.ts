@@ -12,7 +12,7 @@ export const SCHEMA_VERSION = 2
 /** `ILOG`, in `PRAGMA application_id`: tells our files from other people's. */
 const APPLICATION_ID = 0x494c4f47
 
-/** What version 2 adds. `deletions` counts what was deleted, and up to which deletion the file was written anew since. */
+/** What version 2 adds. `deletions` counts what was deleted, and up to which deletion the file was cleaned since. */
 const VERSION_2 = `CREATE TABLE subjects (
     subject BLOB NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY (subject, idx)
   ) STRICT, WITHOUT ROWID;
