@@ -1,9 +1,14 @@
 /** Purges that are not what they look like. */
 import { afterAll, describe, expect, it } from 'vitest'
+import { utf8 } from '../src/bytes.ts'
+import { generateSkey, signerFromSkey } from '../src/keys/signer.ts'
 import { auditEntry } from '../src/log/batch.ts'
 import { Sequencer } from '../src/log/sequencer.ts'
+import { parseCheckpoint } from '../src/note/checkpoint.ts'
+import { formatSignatureLine, parseNote, type SyncNoteSigner } from '../src/note/signed-note.ts'
 import { purge, surveyPurge } from '../src/retention/purge.ts'
-import { type PurgeIntent, purgeEntryId } from '../src/verify/purge-statement.ts'
+import type { Pin } from '../src/verify/evidence.ts'
+import { formatPurgeApproval, type PurgeIntent, purgeEntryId } from '../src/verify/purge-statement.ts'
 import { verifyLog } from '../src/verify/verify-log.ts'
 import { QuickLog } from './attack-evidence.ts'
 import { cleanUp, codesOf, rowOf } from './attack-kit.ts'
@@ -110,6 +115,49 @@ describe('a purge', () => {
     expect((await verifyLog(quick.store, quick.policy)).verdict).toBe('verified')
     const policy = { ...quick.policy, purgeApprovers: [{ keys: [quick.firstKey], quorum: 1 }] }
     expect(codesOf(await verifyLog(quick.store, policy))).toEqual(['purge_unapproved'])
+  })
+
+  describe('of which the policy wants to know who signed it', () => {
+    const noHolds = { firstHeld: async () => null }
+    const [alice, bob] = ['alice', 'bob'].map((name) => signerFromSkey(generateSkey(name, 'default'))) as [
+      SyncNoteSigner,
+      SyncNoteSigner,
+    ]
+
+    it('is not covered up by a later one that leaves its intent behind', async () => {
+      const quick = await filled()
+      const early = (await quick.log.checkpoint())!
+      await purge(quick.log, await surveyPurge(quick.store, 256), noHolds, (work) => work(), options)
+      for (let i = 0; i < 3; i++) await quick.record(100)
+      const survey = await surveyPurge(quick.store, 768)
+      const carried = survey.carried.filter(([, text]) => !text.includes('audit.purge.intent'))
+      expect(carried.length).toBeLessThan(survey.carried.length)
+      const mine = formatPurgeApproval(quick.origin, { ...survey, ...options, carried: [] })
+      const approvals = [formatSignatureLine(alice.key, alice.sign(utf8(mine)))]
+      await purge(quick.log, { ...survey, carried }, noHolds, (work) => work(), { ...options, approvals })
+      const codes = async (since?: Pin) => {
+        const approvers = { keys: [alice.key], quorum: 1, ...(since && { since }) }
+        return codesOf(await verifyLog(quick.store, { ...quick.policy, purgeApprovers: [approvers] }))
+      }
+      expect(await codes()).toEqual(['purge_unapproved'])
+      // Where its intent stood nobody can tell: below what the last one let go of, and so perhaps behind this.
+      const { size, root } = parseCheckpoint(parseNote(early).text)
+      expect(await codes({ size, root })).toEqual(['purge_unapproved'])
+      // And not behind this.
+      const now = parseCheckpoint(parseNote((await quick.log.checkpoint())!).text)
+      expect(await codes({ size: now.size, root: now.root })).toEqual([])
+    })
+
+    it('is not signed twice by one who stands in the policy twice', async () => {
+      const quick = await filled()
+      const survey = await surveyPurge(quick.store, 256)
+      const text = formatPurgeApproval(quick.origin, { ...survey, ...options, carried: [] })
+      const lines = [alice, bob].map((signer) => formatSignatureLine(signer.key, signer.sign(utf8(text))))
+      await purge(quick.log, survey, noHolds, (work) => work(), { ...options, approvals: [lines[0]!, lines[0]!] })
+      const keys = [alice.key, alice.key, bob.key]
+      const report = await verifyLog(quick.store, { ...quick.policy, purgeApprovers: [{ keys, quorum: 2 }] })
+      expect(report.findings).toMatchObject([{ code: 'purge_unapproved', expected: '2', found: '1' }])
+    })
   })
 
   it('whose range cannot be read back is not begun', async () => {

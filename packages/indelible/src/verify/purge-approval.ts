@@ -3,6 +3,7 @@
  * and that is the verifier's word and not the log's: he names the tree that the log had then. Whoever would have a later purge
  * pass for an older one has to place its intent in a tree that is fixed.
  */
+import { isEqual } from '../bytes.ts'
 import { IndelibleError, isIndelibleError } from '../errors.ts'
 import { openNote, type VerifierKey } from '../note/signed-note.ts'
 import { checkConsistency, proveConsistency } from '../tree/proof.ts'
@@ -25,12 +26,13 @@ export interface PurgeApprovers {
  * Signatures that the verifier's policy demands, of every purge: the last one must not cover up for those before it.
  *
  * Each purge is judged by the approvers who were adopted last before its intent. Approvers whose `since` is not a tree that
- * this log had count from the beginning: nothing shows then what is older.
+ * this log had count from the beginning: nothing shows then what is older. A purge that a later one left no word of is signed by
+ * nobody, and as new as it can be.
  */
 export async function checkPurgeApprovals(
   evidence: LogEvidence,
   tree: { readonly origin: string; readonly size: number; readonly root: Uint8Array },
-  { purges }: PurgedPrefix,
+  { purges, untold, intent: last }: PurgedPrefix,
   policies: readonly PurgeApprovers[],
   findings: FindingList,
 ): Promise<void> {
@@ -46,7 +48,7 @@ export async function checkPurgeApprovals(
     const text = formatPurgeApproval(tree.origin, intent)
     const inForce = periods.findLast((policy) => sizeOf(policy) <= index)
     for (const { keys, quorum } of inForce ? [inForce, ...always] : always) {
-      const signed = keys.filter((key) => (intent.approvals ?? []).some((line) => isSigned(text, line, key)))
+      const signed = distinct(keys.filter((key) => (intent.approvals ?? []).some((line) => isSigned(text, line, key))))
       if (signed.length >= quorum) continue
       findings.add(
         'purge_unapproved',
@@ -59,6 +61,16 @@ export async function checkPurgeApprovals(
       )
     }
   }
+  if (untold > 0 && (always.length > 0 || periods.some((policy) => sizeOf(policy) < last.below))) {
+    findings.add('purge_unapproved', `nothing shows who signed the purges of what was before entry ${untold}`, {
+      index: 0,
+    })
+  }
+}
+
+/** Whoever stands in a policy twice is one approver. */
+function distinct(keys: readonly VerifierKey[]): VerifierKey[] {
+  return keys.filter((key, i) => keys.findIndex((one) => isEqual(one.publicKey, key.publicKey)) === i)
 }
 
 function sizeOf({ since }: PurgeApprovers): number {

@@ -46,6 +46,8 @@ export interface PurgedPrefix {
   readonly intentIndex: number
   /** This purge and those before it, the last first. */
   readonly purges: readonly StatedPurge[]
+  /** Entries below this went in purges whose intents are not to be had: each stood below `intent.below`. 0 if there are none. */
+  readonly untold: number
   /** In the order of the log. */
   readonly carried: readonly CarriedStatement[]
   /** Epoch of each purged entry, as runs from entry 0 on; `null` if an earlier purge's is not to be had. */
@@ -71,23 +73,34 @@ export async function readPurge(
   const purges: StatedPurge[] = []
   const epochs: (readonly [number, number])[] = []
   let isWhole = true
-  for (let below = minIndex, i = 0; below > 0 && isWhole; i++) {
+  let below = minIndex
+  // Also where epochs are not told any more: who signed the earlier ones is asked for all the same.
+  while (below > 0 && purges.length < MAX_PURGES) {
     const stated = intents.get(below) ?? (await findIntent(evidence, tree, below))
-    const intent = stated?.intent
-    if (stated) purges.push(stated)
+    if (!stated) break
+    const { intent } = stated
+    purges.push(stated)
     // Copies stand where the purge that made them put them, until a later purge copies them again.
-    for (const statement of intent ? await readCopies(evidence, tree, intent) : []) {
+    for (const statement of await readCopies(evidence, tree, intent)) {
       carried.set(statement.index, statement)
       const earlier = statement.record.type === 'audit.purge.intent' ? readPurgeIntent(statement.record.audit) : null
       if (earlier) intents.set(earlier.below, { index: statement.index, intent: earlier })
     }
-    const runs = intent && i < MAX_PURGES ? decodeEpochs(intent.epochs, intent.below - intent.from) : null
-    if (runs) epochs.unshift(...runs)
+    const runs = decodeEpochs(intent.epochs, intent.below - intent.from)
+    if (runs && isWhole) epochs.unshift(...runs)
     else isWhole = false
-    below = intent?.from ?? 0
+    below = intent.from
   }
+  if (below > 0) isWhole = false
   const statements = [...carried.values()].sort((a, b) => a.index - b.index)
-  return { intent: last.intent, intentIndex: last.index, purges, carried: statements, epochs: isWhole ? epochs : null }
+  return {
+    intent: last.intent,
+    intentIndex: last.index,
+    purges,
+    untold: below,
+    carried: statements,
+    epochs: isWhole ? epochs : null,
+  }
 }
 
 /** Holds the last mac of what was purged, followed from the beginning, against the one that the intent states. */
