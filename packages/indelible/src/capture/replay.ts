@@ -72,20 +72,28 @@ export class Replay {
     const mark = this.#sink.policyMark
     // While one batch is being written, the next is made: that is most of the work.
     let writing: Promise<void> = Promise.resolve()
+    let drafts: EventDraft[] = []
+    const write = async () => {
+      const batch = drafts
+      drafts = []
+      await writing
+      writing = this.#append(batch)
+      // It is awaited later; until then its failure is nobody's.
+      writing.catch(() => {})
+      await relieve()
+    }
     try {
       for (const frame of reader.frames()) {
         if ('dropped' in frame) this.#losses.addLoss(frame.dropped)
         if (!('events' in frame)) continue
-        for (let at = 0; at < frame.events.length; at += MAX_BATCH) {
-          const isJudged = frame.policy !== undefined && frame.policy === mark
-          const drafts = this.#draft(frame.events.slice(at, at + MAX_BATCH), isJudged, replayed)
-          await writing
-          writing = this.#append(drafts)
-          // It is awaited later; until then its failure is nobody's.
-          writing.catch(() => {})
-          await relieve()
+        const isJudged = frame.policy !== undefined && frame.policy === mark
+        for (const event of frame.events) {
+          const draft = this.#draft(event, isJudged, replayed)
+          if (draft && drafts.push(draft) === MAX_BATCH) await write()
         }
       }
+      // A quiet agent spools an event or two at a time: they share a batch all the same.
+      if (drafts.length > 0) await write()
     } finally {
       await writing
     }
@@ -103,23 +111,22 @@ export class Replay {
     else this.#spool.remove(segment)
   }
 
-  #draft(events: readonly AgentEvent[], isJudged: boolean, replayed: Replayed): EventDraft[] {
-    const drafts: EventDraft[] = []
-    for (const event of events) {
-      try {
-        const restored = isJudged ? this.#sink.restore?.(event) : undefined
-        drafts.push(restored ?? this.#sink.draft(event, { assurance: 'enforced' }))
-      } catch (error) {
-        if (!isIndelibleError(error, ...OF_THE_EVENT)) throw error
-        this.#losses.addRefused({ id: event.id! }, error.code)
-        continue
-      }
-      replayed.events++
-      const { time } = event
-      if (time !== undefined && (replayed.from === null || time < replayed.from)) replayed.from = time
-      if (time !== undefined && (replayed.to === null || time > replayed.to)) replayed.to = time
+  /** `null` if the event is refused, which is counted. */
+  #draft(event: AgentEvent, isJudged: boolean, replayed: Replayed): EventDraft | null {
+    let draft: EventDraft
+    try {
+      const restored = isJudged ? this.#sink.restore?.(event) : undefined
+      draft = restored ?? this.#sink.draft(event, { assurance: 'enforced' })
+    } catch (error) {
+      if (!isIndelibleError(error, ...OF_THE_EVENT)) throw error
+      this.#losses.addRefused({ id: event.id! }, error.code)
+      return null
     }
-    return drafts
+    replayed.events++
+    const { time } = event
+    if (time !== undefined && (replayed.from === null || time < replayed.from)) replayed.from = time
+    if (time !== undefined && (replayed.to === null || time > replayed.to)) replayed.to = time
+    return draft
   }
 
   async #append(drafts: readonly EventDraft[]): Promise<void> {
