@@ -38,18 +38,21 @@ export class Cleaner {
   readonly #fd: number
   readonly #timeoutMs: number
   readonly #pause = new Int32Array(new SharedArrayBuffer(4))
+  readonly #wanted: Int32Array
   #version = 0
 
   /**
    * @param db a connection of its own, without a busy handler
    * @param fd of the same file
    * @param timeoutMs how long to wait for the lock, or for a reader of an older state
+   * @param wanted shared; its first element is 1 while the lock is waited for
    */
-  constructor(db: DatabaseSync, path: string, fd: number, timeoutMs: number) {
+  constructor(db: DatabaseSync, path: string, fd: number, timeoutMs: number, wanted: Int32Array) {
     this.#db = db
     this.#path = path
     this.#fd = fd
     this.#timeoutMs = timeoutMs
+    this.#wanted = wanted
   }
 
   /**
@@ -188,14 +191,19 @@ export class Cleaner {
 
   #retry(attempt: () => boolean): void {
     const deadline = performance.now() + this.#timeoutMs
-    for (let pauseMs = 0.5; ; pauseMs = Math.min(pauseMs * 1.5, 4)) {
-      try {
-        if (attempt()) return
-      } catch (error) {
-        if (!isBusy(error) || isReadMeanwhile(error)) throw error
+    try {
+      for (;;) {
+        try {
+          if (attempt()) return
+        } catch (error) {
+          if (!isBusy(error) || isReadMeanwhile(error)) throw error
+        }
+        if (performance.now() > deadline) throw Object.assign(new Error('locked'), { errcode: BUSY })
+        Atomics.store(this.#wanted, 0, 1)
+        this.#wait(0.5 + Math.random() * 1.5)
       }
-      if (performance.now() > deadline) throw Object.assign(new Error('locked'), { errcode: BUSY })
-      this.#wait(pauseMs * (0.5 + Math.random()))
+    } finally {
+      Atomics.store(this.#wanted, 0, 0)
     }
   }
 

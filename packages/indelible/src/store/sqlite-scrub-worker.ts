@@ -2,13 +2,14 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { Cleaner } from './sqlite-cleaner.ts'
 import { connect } from './sqlite-schema.ts'
+import type { CleaningStart } from './sqlite-scrub.ts'
 
-const { path, fd, timeoutMs } = workerData as { path: string; fd: number | null; timeoutMs: number }
+const { path, fd, timeoutMs, wanted } = workerData as CleaningStart
 const db = connect(path, {})
 try {
   // Nobody waits for what is done here, and the WAL is synced before it goes into the database.
   db.exec('PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 0')
-  if (fd === null || !new Cleaner(db, path, fd, timeoutMs).clean()) {
+  if (fd === null || !new Cleaner(db, path, fd, timeoutMs, wanted).clean()) {
     db.exec(`PRAGMA busy_timeout = ${timeoutMs}`)
     const { made } = db.prepare('SELECT made FROM deletions').get()!
     // From then on, pages can be given back in steps.

@@ -17,17 +17,30 @@ import { isBusy, storeError } from './sqlite-schema.ts'
 /** How long a reader that is just finishing is waited for, ms. */
 const READER_MS = 500
 
+/** What the worker is started with. */
+export interface CleaningStart {
+  readonly path: string
+  readonly fd: number | null
+  readonly timeoutMs: number
+  readonly wanted: Int32Array
+}
+
 /** What the worker answers. */
 type Cleaned = { readonly done: true } | { readonly errcode: number }
 
 /**
  * Cleans the database at `path` in a thread of its own, and notes up to which deletion that was done.
+ * @param wanted shared with that thread: its first element is 1 while it waits for the lock
  * @returns what is in the way: a `writer` that kept the lock for longer than `timeoutMs`, or a `reader` of an older state
  * @throws IndelibleError `ERR_STORE_FULL` where it has to be written anew, which needs room for it twice more; `ERR_STORE_…`
  */
-export async function cleanDatabase(path: string, timeoutMs: number): Promise<'writer' | 'reader' | null> {
+export async function cleanDatabase(
+  path: string,
+  timeoutMs: number,
+  wanted: Int32Array,
+): Promise<'writer' | 'reader' | null> {
   const file = import.meta.url.endsWith('.ts') ? './sqlite-scrub-worker.ts' : './sqlite-scrub-worker.js'
-  const workerData = { path, fd: keptDescriptor(path), timeoutMs }
+  const workerData: CleaningStart = { path, fd: keptDescriptor(path), timeoutMs, wanted }
   // Not the main thread's arguments: Node refuses some of them for a thread that is a file.
   const worker = new Worker(new URL(file, import.meta.url), { workerData, execArgv: [], trackUnmanagedFds: false })
   const answer = await new Promise<Cleaned>((resolve, reject) => {

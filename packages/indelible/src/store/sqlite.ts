@@ -35,6 +35,8 @@ export type { SqliteOptions } from './sqlite-schema.ts'
 
 const CHUNK = 1000
 const HASH_BYTES = 32
+/** Longer than the thread that scrubs waits before it asks for the lock again. */
+const GIVE_WAY_MS = 3
 /** In the transaction of each deletion: see `scrub`. */
 const DELETED = 'UPDATE deletions SET made = made + 1'
 
@@ -58,6 +60,8 @@ class SqliteStore implements LogStore {
   readonly #background: BackgroundWriter | null
   #queue: Promise<unknown> = Promise.resolve()
   #scrubbing: Promise<unknown> = Promise.resolve()
+  /** The first element is 1 while the thread that scrubs waits for the lock. */
+  readonly #wanted = new Int32Array(new SharedArrayBuffer(4))
   #closing: Promise<void> | null = null
   #closed = false
 
@@ -85,8 +89,9 @@ class SqliteStore implements LogStore {
 
   appendAfter(head: Head, batch: Batch): Promise<boolean> {
     const packed = packBatch(head, batch)
-    const run = this.#queue.then(() => {
+    const run = this.#queue.then(async () => {
       this.#writer()
+      await this.#giveWay()
       return this.#background!.append(packed)
     })
     this.#queue = run.catch(() => {})
@@ -97,6 +102,7 @@ class SqliteStore implements LogStore {
   #exclusive(work: (connection: Connection) => boolean | Promise<boolean>): Promise<void> {
     const run = this.#queue.then(async () => {
       const connection = this.#writer()
+      await this.#giveWay()
       await this.#begin(connection)
       try {
         if (await work(connection)) connection.statement('COMMIT').run()
@@ -109,6 +115,11 @@ class SqliteStore implements LogStore {
     })
     this.#queue = run.catch(() => {})
     return run
+  }
+
+  /** Appends that follow one another would never let the thread in that scrubs. */
+  async #giveWay(): Promise<void> {
+    if (Atomics.load(this.#wanted, 0) === 1) await sleep(GIVE_WAY_MS)
   }
 
   #writer(): Connection {
@@ -366,7 +377,7 @@ class SqliteStore implements LogStore {
     const { made, scrubbed } = this.#reading(
       ({ statement }) => statement('SELECT made, scrubbed FROM deletions').get()!,
     )
-    const obstacle = made === scrubbed ? null : await cleanDatabase(this.#path, this.#lockTimeoutMs)
+    const obstacle = made === scrubbed ? null : await cleanDatabase(this.#path, this.#lockTimeoutMs, this.#wanted)
     if (obstacle === 'writer') return ['database file: locked by another process']
     const run = this.#queue.then(() => emptyWal(db))
     this.#queue = run.catch(() => {})
