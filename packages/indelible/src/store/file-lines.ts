@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer'
 import type { StoredEntry, StoredId, StoredPayload } from './store.ts'
 
 const NEWLINE = 10
+const { indexOf } = Buffer.prototype
 const NO_BYTES = new Uint8Array(0)
 
 /** What a reader finds on a line; `null` for a line of another form. */
@@ -77,7 +78,9 @@ export function formatEntryLines(rows: readonly StoredEntry[]): Lines {
 
 /** Whether bytes can stand on a line as they are. All that a log of ours has does: canonical JSON has no line breaks. */
 function isOneObject(entry: Uint8Array): boolean {
-  return entry[0] === 0x7b && entry[entry.length - 1] === 0x7d && !entry.includes(NEWLINE) && isUtf8(entry)
+  if (entry[0] !== 0x7b || entry[entry.length - 1] !== 0x7d) return false
+  // Not includes() of the array: it goes over the bytes one by one.
+  return indexOf.call(entry as Buffer, NEWLINE) === -1 && isUtf8(entry)
 }
 
 function base64Url(bytes: Uint8Array): string {

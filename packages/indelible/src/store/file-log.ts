@@ -302,10 +302,9 @@ export class FileLog {
     return found
   }
 
-  find(view: View, ids: readonly string[]): Map<string, StoredId> {
+  find(view: View, wanted: ReadonlySet<string>): Map<string, StoredId> {
     const found = new Map<string, StoredId>()
-    if (view.size === 0 || ids.length === 0) return found
-    const wanted = new Set(ids)
+    if (view.size === 0 || wanted.size === 0) return found
     for (const [start, end] of ranges(this.#candidates(view, wanted))) {
       for (const row of this.idRows(start, end)) if (wanted.has(row.id) && !found.has(row.id)) found.set(row.id, row)
     }

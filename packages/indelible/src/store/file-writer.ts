@@ -116,8 +116,8 @@ export class FileWriter {
         epoch: batch.epochs[i]!,
       })),
     )
-    const payloads = joinLines(batch, batch.payloads.toSorted(byIndex), formatPayloadLine)
-    const ids = joinLines(batch, batch.ids.toSorted(byIndex), formatIdLine)
+    const payloads = joinLines(batch, inOrder(batch.payloads), formatPayloadLine)
+    const ids = joinLines(batch, inOrder(batch.ids), formatIdLine)
     const subjects = formatSubjectLines(batch.concerns ?? [])
     const offsets = new Float64Array(batch.entries.length * 3)
     for (let i = 0; i < batch.entries.length; i++) {
@@ -175,17 +175,14 @@ export class FileWriter {
     if (batch.from !== view.size) {
       throw new IndelibleError('ERR_STORE_CONFLICT', `batch starts at ${batch.from}, log has ${view.size} entries`)
     }
-    const ids = batch.ids.map(({ id }) => id)
-    if (new Set(ids).size < ids.length || this.#log.find(view, ids).size > 0) {
+    const ids = new Set<string>()
+    for (const { id } of batch.ids) ids.add(id)
+    if (ids.size < batch.ids.length || this.#log.find(view, ids).size > 0) {
       throw new IndelibleError('ERR_STORE_CONFLICT', 'batch repeats an id of the log')
     }
     const end = batch.from + batch.entries.length
     const isWithin = ({ index }: { index: number }) => index >= batch.from && index < end
-    if (
-      !batch.ids.every(isWithin) ||
-      !batch.payloads.every(isWithin) ||
-      new Set(batch.ids.map(({ index }) => index)).size < ids.length
-    ) {
+    if (!batch.ids.every(isWithin) || !batch.payloads.every(isWithin) || !areDistinct(batch.ids)) {
       throw new TypeError('a batch has ids and payloads of its own entries, and one id for each')
     }
   }
@@ -324,7 +321,7 @@ export class FileWriter {
     let erased = 0
     for (const { index, id, name } of parts) {
       if (index >= view.minIndex && index < view.size) erased += this.#blank(view, index, name, touched)
-      const known = log.find(view, [id]).get(id)
+      const known = log.find(view, new Set([id])).get(id)
       const line = known && log.idLines(known.index, known.index + 1)[0]
       const blank = line && withoutDigest(line.line)
       if (!blank) continue
@@ -357,7 +354,24 @@ export class FileWriter {
   }
 }
 
-const byIndex = (a: { index: number }, b: { index: number }) => a.index - b.index
+interface Row {
+  readonly index: number
+}
+
+/** Rows in the order of their entries, which they nearly always come in. */
+function inOrder<T extends Row>(rows: readonly T[]): readonly T[] {
+  for (let i = 1; i < rows.length; i++) {
+    if (rows[i]!.index < rows[i - 1]!.index) return rows.toSorted((a, b) => a.index - b.index)
+  }
+  return rows
+}
+
+/** Whether no two rows are of one entry. */
+function areDistinct(rows: readonly Row[]): boolean {
+  const sorted = inOrder(rows)
+  for (let i = 1; i < sorted.length; i++) if (sorted[i]!.index === sorted[i - 1]!.index) return false
+  return true
+}
 
 /** Lines of rows in the order of their entries, and where those of each entry of the batch end. */
 function joinLines<T extends { index: number }>(

@@ -91,7 +91,7 @@ export class FileStore implements LogStore {
 
   append(ids: readonly string[], seal: (locked: Locked) => Batch | null | Promise<Batch | null>): Promise<void> {
     return this.#exclusive('append failed', async (view) => {
-      const batch = await callSeal(seal, { head: copyOfHead(view.head), known: this.#log.find(view, ids) })
+      const batch = await callSeal(seal, { head: copyOfHead(view.head), known: this.#log.find(view, new Set(ids)) })
       if (batch !== null) await this.#writer.append(view, batch)
     })
   }
@@ -197,7 +197,7 @@ export class FileStore implements LogStore {
   }
 
   async findIds(ids: readonly string[]): Promise<ReadonlyMap<string, StoredId>> {
-    return this.#reading((log) => log.find(log.view(), ids))
+    return this.#reading((log) => log.find(log.view(), new Set(ids)))
   }
 
   async *checkpoints(above: number, upTo: number): AsyncIterable<readonly PublishedCheckpoint[]> {
