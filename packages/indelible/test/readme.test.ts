@@ -1,6 +1,6 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -74,8 +74,9 @@ describe('README', () => {
 
   it('shows code that runs', () => {
     const [code] = blocks('js')
-    const home = join(folder, 'code')
-    execFileSync(process.execPath, [bin, '--home', home, 'init'], { env })
+    // In the folder of the command lines, whose log they leave as it was.
+    const home = join(folder, '.indelible')
+    if (!existsSync(home)) execFileSync(process.execPath, [bin, 'init'], { env, cwd: folder })
     const entry = pathToFileURL(fileURLToPath(new URL('../dist/index.js', import.meta.url))).href
     writeFileSync(
       join(folder, 'readme.mjs'),
@@ -83,10 +84,22 @@ describe('README', () => {
     )
     const out = execFileSync(process.execPath, ['readme.mjs'], {
       cwd: folder,
-      env: { ...env, INDELIBLE_HOME: home },
+      env,
       encoding: 'utf8',
     })
-    expect(JSON.parse(out)).toMatchObject({ index: 1, checkpoint: expect.stringContaining('\n2\n') })
+    const { index, checkpoint } = JSON.parse(out)
+    expect(checkpoint.split('\n')[1]).toBe(String(index + 1))
+    expect(execFileSync(process.execPath, [bin, 'verify'], { cwd: folder, env, encoding: 'utf8' })).toMatch(/^verified/)
+  })
+
+  it('names every command', () => {
+    const help = execFileSync(process.execPath, [bin, '--help'], { env, encoding: 'utf8' })
+    const commands = [...help.matchAll(/^ {2}([a-z][a-z-]+)(?= .* {2})/gm)]
+      .map(([, name]) => name!)
+      .filter((name) => name !== 'help')
+    expect(commands.length).toBeGreaterThan(40)
+    const [, table] = readme.split('## Commands')
+    expect(commands.filter((name) => !table!.includes(`\`${name}\``))).toEqual([])
   })
 
   it('names what one needs to know first, in few words', () => {

@@ -22,6 +22,27 @@ describe('/docs', () => {
   })
 })
 
+describe('parameters that nobody knows', () => {
+  it('are refused by their name: a filter with a typing mistake would find more than was asked for', async () => {
+    const { json } = await server()
+    for (const path of [
+      '/v1/audit?outcom=denied',
+      '/v1/runs?limt=1',
+      '/v1/stream?form=1',
+      '/v1/proofs/inclusion?index=0&sizes=1',
+    ]) {
+      const { status, body } = await json(path)
+      expect([path, status, body.code]).toEqual([path, 400, 'ERR_REQUEST_INVALID'])
+    }
+    expect((await json('/v1/audit?outcom=denied')).body.detail).toContain('outcom')
+    for (const query of ['atomic=yes', 'atomc=true']) {
+      const { status, body } = await json(`/v1/events?${query}`, { body: [toolEnd()] })
+      expect([query, status, body.code]).toEqual([query, 400, 'ERR_REQUEST_INVALID'])
+    }
+    expect((await json('/v1/audit?type=tool.end')).body.hits).toEqual([])
+  })
+})
+
 describe('GET /v1/runs/{run}/trace', () => {
   it('is the run with its actions and proofs; parts only for those who may see them', async () => {
     const { json, key } = await server({ configure: { privacy: { mode: 'full' } } })

@@ -37,10 +37,13 @@ export function count(n: number, one: string, many = `${one}s`): string {
   return `${n} ${n === 1 ? one : many}`
 }
 
-/** A value in one line, cut to what a person reads. */
+/** A value in one line, of at most `most` characters: what is longer is cut, and how much is missing is said within them. */
 export function inline(value: unknown, most = 400): string {
   const text = printable(typeof value === 'string' ? value : (JSON.stringify(value) ?? 'nothing'))
-  return text.length <= most ? text : `${text.slice(0, most)}… (${text.length - most} more characters)`
+  if (text.length <= most) return text
+  const rest = (missing: number) => `… (${missing} more characters)`
+  const kept = Math.max(1, most - rest(text.length).length)
+  return `${text.slice(0, kept)}${rest(text.length - kept)}`
 }
 
 /** `text` as one word of a POSIX shell: names come from logs, and people copy what is printed. */

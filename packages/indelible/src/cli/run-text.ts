@@ -53,9 +53,10 @@ function describeStep({ index, record, values }: RunStep, start: number, width: 
     record.actor.type === 'user' ? `by ${printable(record.actor.id)}` : '',
   ]
   const indent = ' '.repeat(width + 12)
-  const most = process.stdout.isTTY ? Math.max(40, (process.stdout.columns ?? 80) - indent.length - 12) : 200
-  const parts = [...values].map(
-    ([name, value]) => `${indent}${paint('dim', `${printable(name)}:`)} ${inline(value, most)}\n`,
-  )
+  const room = process.stdout.isTTY ? (process.stdout.columns ?? 80) - indent.length : 200
+  const parts = [...values].map(([name, value]) => {
+    const label = `${printable(name)}:`
+    return `${indent}${paint('dim', label)} ${inline(value, Math.max(40, room - label.length - 1))}\n`
+  })
   return `${words.filter((word) => word !== '').join('  ')}\n${parts.join('')}`
 }

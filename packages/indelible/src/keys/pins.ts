@@ -49,7 +49,7 @@ export class Pins {
    * @throws IndelibleError `ERR_PIN_CONFLICT` if the file is damaged: it is never made anew on its own
    */
   read(origin: string): LogPin | null {
-    const path = this.#path(origin)
+    const path = this.pathOf(origin)
     if (!existsSync(path)) return null
     const pin = readPin(path)
     if (pin.origin !== origin) throw damaged(path)
@@ -79,7 +79,7 @@ export class Pins {
    */
   async raise(before: LogPin | null, pin: LogPin): Promise<void> {
     makePrivateDirectory(this.directory)
-    await withFileLock(`${this.#path(pin.origin)}.lock`, () => {
+    await withFileLock(`${this.pathOf(pin.origin)}.lock`, () => {
       const now = this.read(pin.origin)
       if (now && !isSameCheckpoint(now, before)) {
         if (now.size > pin.size) return
@@ -92,11 +92,12 @@ export class Pins {
         throw new IndelibleError('ERR_PIN_CONFLICT', `pin of ${pin.origin} is at ${now.size} and does not go back`)
       }
       const text = JSON.stringify({ ...pin, root: toBase64(pin.root), home: pin.home ?? now?.home })
-      writeFileAtomic(this.#path(pin.origin), `${text}\n`)
+      writeFileAtomic(this.pathOf(pin.origin), `${text}\n`)
     })
   }
 
-  #path(origin: string): string {
+  /** Where the pin of `origin` is, or would be. */
+  pathOf(origin: string): string {
     return join(this.directory, `${createHash('sha256').update(origin).digest('hex')}.json`)
   }
 }

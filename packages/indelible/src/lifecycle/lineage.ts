@@ -21,7 +21,7 @@ const MAX_RUNS_READ = 10_000
 
 /**
  * @param name a model (`NAME` or `NAME@VERSION`), a deployment, a dataset or a run; or a key such as `model:NAME@VERSION`
- * @throws IndelibleError `ERR_LINEAGE_NOT_FOUND` if no entry speaks of it
+ * @throws IndelibleError `ERR_LINEAGE_NOT_FOUND` if no entry speaks of it, or of a run only entries that do not begin it
  */
 export async function lineageOf(query: QueryEngine, name: string): Promise<Lineage> {
   const graph = new LineageGraph()
@@ -34,7 +34,9 @@ export async function lineageOf(query: QueryEngine, name: string): Promise<Linea
   if (of.length === 0) {
     throw new IndelibleError(
       'ERR_LINEAGE_NOT_FOUND',
-      'no entry speaks of a model, deployment, dataset or run of that name',
+      run
+        ? 'the run has no run.start entry, so nothing says which deployment, model or datasets are behind it'
+        : 'no entry speaks of a model, deployment, dataset or run of that name',
     )
   }
   const before = reach(graph, of, 'to', 'from')

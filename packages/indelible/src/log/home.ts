@@ -109,7 +109,10 @@ async function makeHome(home: string, options: CreateLogOptions): Promise<Create
   const pins = options.pins === undefined ? new Pins() : options.pins
   refuseExisting(home)
   if (pins?.read(origin)) {
-    throw new IndelibleError('ERR_PIN_CONFLICT', `a log ${origin} is remembered on this machine: take another origin`)
+    throw new IndelibleError(
+      'ERR_PIN_CONFLICT',
+      `a log ${origin} is remembered on this machine, in ${pins.pathOf(origin)}: take another origin`,
+    )
   }
   removeLeftovers(home)
   if (keysDir !== null) {

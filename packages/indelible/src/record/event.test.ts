@@ -363,6 +363,12 @@ describe('an error message', () => {
     )
   })
 
+  it('names each member that is wrong', () => {
+    expect(() => prepareEvent({ type: 'tool.end', actr: { type: 'agent', id: 'a' } } as never, 'observed')).toThrow(
+      /^actor: .*; event: unknown member actr$/,
+    )
+  })
+
   it('never contains a key that does not look like one of ours', () => {
     for (const key of ['Zacharias Zimt', 'zacharias@example.com', '+49 170 1234567']) {
       for (const members of [

@@ -214,14 +214,21 @@ function addPart(parts: Map<string, PartInput>, name: string, value: unknown): v
   parts.set(name, { value })
 }
 
+/** Most problems of one event that its error names. */
+const MAX_NAMED = 3
+
 /** Paths and expectations only: an issue's own message can quote a key, which may be data. */
 function invalid(issues: readonly z.core.$ZodIssue[]): IndelibleError {
-  const [first] = issues
-  const path = first!.path.map((key) => (/^[a-z_][a-z0-9_.]{0,63}$/.test(String(key)) ? String(key) : '*')).join('.')
+  const named = issues.slice(0, MAX_NAMED).map(problemText).join('; ')
+  const more = issues.length > MAX_NAMED ? ` (and ${issues.length - MAX_NAMED} more)` : ''
+  return new IndelibleError('ERR_EVENT_INVALID', `${named}${more}`)
+}
+
+function problemText(issue: z.core.$ZodIssue): string {
+  const path = issue.path.map((key) => (/^[a-z_][a-z0-9_.]{0,63}$/.test(String(key)) ? String(key) : '*')).join('.')
   const what =
-    first!.code === 'unrecognized_keys'
-      ? `unknown member${first!.keys.length > 1 ? 's' : ''} ${first!.keys.filter((key) => /^[a-z_]{1,32}$/.test(key)).join(', ')}`.trimEnd()
-      : first!.message
-  const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : ''
-  return new IndelibleError('ERR_EVENT_INVALID', `${path === '' ? 'event' : path}: ${what}${more}`)
+    issue.code === 'unrecognized_keys'
+      ? `unknown member${issue.keys.length > 1 ? 's' : ''} ${issue.keys.filter((key) => /^[a-z_]{1,32}$/.test(key)).join(', ')}`.trimEnd()
+      : issue.message.replace(/^Invalid input: (expected \w+), received undefined$/, '$1, found nothing')
+  return `${path === '' ? 'event' : path}: ${what}`
 }

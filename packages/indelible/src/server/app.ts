@@ -11,6 +11,7 @@ import { answerOf, HttpProblem } from './problem.ts'
 import { ROUTES } from './routes/index.ts'
 import { addOperation } from './routes/operate.ts'
 import { addReference, type OpenApiDocument } from './routes/reference.ts'
+import { badRequest } from './schemas.ts'
 import { SECURE_HEADERS } from './secure-headers.ts'
 import type { ServerContext, Service, Variables } from './service.ts'
 
@@ -26,13 +27,16 @@ export type App = OpenAPIHono<{ Variables: Variables }>
 /** Paths that need no key. */
 const OPEN = new Set(['/healthz', '/readyz', '/metrics', '/openapi.json', '/docs'])
 
+const DESCRIPTION =
+  'Tamper-evident audit trail for AI agents. Every request but those for health, metrics and this description carries ' +
+  '`Authorization: Bearer`, with an API key or a token. Operators name the tenant that it is about in the header ' +
+  '`Indelible-Tenant`; keys of a tenant need not.'
+
 export function createApp({ service, gate, probe }: AppParts): App {
   const app: App = new OpenAPIHono<{ Variables: Variables }>({
     defaultHook: (result) => {
       if (result.success) return
-      const [issue] = result.error.issues
-      const where = issue!.path.map(String).join('.')
-      throw new HttpProblem(400, 'ERR_REQUEST_INVALID', `${where === '' ? 'request' : where}: ${issue!.message}`)
+      throw badRequest(result.error)
     },
   })
   app.use(SECURE_HEADERS)
@@ -62,7 +66,7 @@ export function createApp({ service, gate, probe }: AppParts): App {
   addOperation(app, service, probe)
   for (const add of ROUTES) add(app, service)
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' })
-  const info = { title: 'indelible', version: VERSION, description: 'Tamper-evident audit trail for AI agents.' }
+  const info = { title: 'indelible', version: VERSION, description: DESCRIPTION }
   app.doc31('/openapi.json', { openapi: '3.1.0', info })
   addReference(app, () => app.getOpenAPI31Document({ openapi: '3.1.0', info }) as unknown as OpenApiDocument)
   const methods = methodsOf(app)

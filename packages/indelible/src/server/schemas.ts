@@ -1,6 +1,7 @@
 /** What the API's description says again and again. */
 import { z } from '@hono/zod-openapi'
 import { ASSURANCES, OUTCOMES } from '../record/schema.ts'
+import { HttpProblem } from './problem.ts'
 
 export const problem = z
   .object({
@@ -66,3 +67,11 @@ export const FILTER_KEYS = Object.keys(filterQuery)
 
 /** A number in a path or a query. */
 export const indexParam = z.coerce.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)
+
+/** What is said of parameters and bodies that do not fit. The name of an unknown one is told, so that it can be corrected. */
+export function badRequest({ issues: [issue] }: z.core.$ZodError): HttpProblem {
+  const where = issue!.path.map(String).join('.')
+  const what =
+    issue!.code === 'unrecognized_keys' ? `does not know ${issue!.keys.join(', ').slice(0, 100)}` : issue!.message
+  return new HttpProblem(400, 'ERR_REQUEST_INVALID', `${where === '' ? 'request' : where}: ${what}`)
+}

@@ -88,7 +88,8 @@ export function tenantOfPrincipal(principal: Principal, action: Action, named: s
 
 function namedTenant(principal: Principal, named: string | undefined): string {
   if (principal.tenant === null) {
-    if (named === undefined) throw new HttpProblem(400, 'ERR_TENANT_MISSING', `expected a header ${TENANT_HEADER}`)
+    if (named === undefined)
+      throw new HttpProblem(400, 'ERR_TENANT_MISSING', `expected a header ${TENANT_HEADER}: which tenant this is about`)
     return named
   }
   // That it exists, or not, is nobody else's business.

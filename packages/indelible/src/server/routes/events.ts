@@ -4,7 +4,7 @@ import type { HttpBindings } from '@hono/node-server'
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { eventSchema } from '../../record/schema.ts'
 import { readBody } from '../body.ts'
-import { problemResponses } from '../schemas.ts'
+import { badRequest, problemResponses } from '../schemas.ts'
 import { type Service, TENANT_HEADER, type Variables } from '../service.ts'
 
 /** The log's promise that an entry is durable. */
@@ -28,6 +28,13 @@ const item = z
 const { $schema, ...event } = z.toJSONSchema(eventSchema, { io: 'input', unrepresentable: 'any' })
 const oneOrMany = { anyOf: [event, { type: 'array', items: event }] } as object
 
+const query = z.strictObject({
+  atomic: z
+    .enum(['true', 'false'])
+    .optional()
+    .openapi({ description: '`true`: all events in consecutive entries, or none' }),
+})
+
 const route = createRoute({
   method: 'post',
   path: '/v1/events',
@@ -37,6 +44,7 @@ const route = createRoute({
     'One event as JSON, an array of events, or NDJSON (`application/x-ndjson`). An event with an `id` that the log has already gets its first receipt. One event: its receipt, or a problem. Several: one result for each, in their order.',
   security: [{ bearer: [] }],
   request: {
+    query,
     body: {
       required: true,
       content: {
@@ -65,12 +73,14 @@ export function addEvents(app: OpenAPIHono<{ Variables: Variables }>, service: S
   app.openAPIRegistry.registerPath(route)
   app.post(route.path, async (c) => {
     const { incoming } = (c.env ?? {}) as Partial<HttpBindings>
+    const asked = query.safeParse(c.req.query())
+    if (!asked.success) throw badRequest(asked.error)
     const { status, text } = await service.ingest.take({
       body: (grow) => readBody(c.req.raw, service.config.max_body_bytes, incoming, grow),
       contentType: c.req.header('content-type'),
       principal: c.get('principal'),
       tenant: c.req.header(TENANT_HEADER),
-      isAtomic: c.req.query('atomic') === 'true',
+      isAtomic: asked.data.atomic === 'true',
     })
     return c.body(text, status, { 'content-type': 'application/json' })
   })

@@ -42,7 +42,7 @@ const inclusionRoute = createRoute({
   operationId: 'proveInclusion',
   summary: 'Prove that an entry is in the tree',
   security: [{ bearer: [] }],
-  request: { query: z.object({ index: indexParam, size: indexParam.optional() }) },
+  request: { query: z.strictObject({ index: indexParam, size: indexParam.optional() }) },
   responses: {
     200: {
       description: 'RFC 6962 audit path, and the checkpoint if none was asked for by size',
@@ -67,7 +67,7 @@ const consistencyRoute = createRoute({
   operationId: 'proveConsistency',
   summary: 'Prove that the log only grew',
   security: [{ bearer: [] }],
-  request: { query: z.object({ from: indexParam, to: indexParam.optional() }) },
+  request: { query: z.strictObject({ from: indexParam, to: indexParam.optional() }) },
   responses: {
     200: {
       description: 'RFC 6962 consistency proof',

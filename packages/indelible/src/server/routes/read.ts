@@ -32,7 +32,7 @@ const auditRoute = createRoute({
     'For auditors and administrators. The format follows Accept: JSON (default), `application/x-ndjson` or `text/csv`.',
   security: [{ bearer: [] }],
   request: {
-    query: z.object({
+    query: z.strictObject({
       ...filterQuery,
       limit: z.coerce.number().int().min(1).max(10_000).optional(),
       cursor: z.string().max(256).optional(),
@@ -110,7 +110,10 @@ const runsRoute = createRoute({
   summary: 'List runs, the latest first',
   security: [{ bearer: [] }],
   request: {
-    query: z.object({ limit: z.coerce.number().int().min(1).max(1000).optional(), before: indexParam.optional() }),
+    query: z.strictObject({
+      limit: z.coerce.number().int().min(1).max(1000).optional(),
+      before: indexParam.optional(),
+    }),
   },
   responses: {
     200: { description: 'runs', content: { 'application/json': { schema: z.object({ runs: z.array(run) }) } } },
@@ -142,7 +145,7 @@ const traceRoute = createRoute({
   security: [{ bearer: [] }],
   request: {
     params: z.object({ run: z.string().min(1).max(256) }),
-    query: z.object({ disclose: oneOrMore('names of parts whose values go along, for a key that may see them') }),
+    query: z.strictObject({ disclose: oneOrMore('names of parts whose values go along, for a key that may see them') }),
   },
   responses: {
     200: { description: 'trace.schema.json', content: { 'application/json': { schema: z.any() } } },

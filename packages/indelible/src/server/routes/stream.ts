@@ -18,7 +18,7 @@ const route = createRoute({
     'Server-sent events: `entry` with `{index, entry}` and the index as id, in order and without gaps; `end` with `{reason, next}` when the server ends the stream. Go on with `Last-Event-ID`. Without it, and without `from`, the stream begins with what is recorded from now on.',
   security: [{ bearer: [] }],
   request: {
-    query: z.object({ from: indexParam.optional().openapi({ description: 'index of the first entry' }) }),
+    query: z.strictObject({ from: indexParam.optional().openapi({ description: 'index of the first entry' }) }),
     headers: z.object({
       'last-event-id': z.string().max(32).optional().openapi({ description: 'index of the last entry that was seen' }),
     }),
