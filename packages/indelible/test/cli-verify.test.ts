@@ -30,6 +30,7 @@ describe.concurrent('indelible verify', () => {
     const { code, stdout } = await box.indelible(['verify'])
     expect(code).toBe(1)
     expect(stdout).toMatch(/^failed: indelible\.invalid\/[0-9a-f]+, \d+ findings?\n/)
+    expect(stdout).toMatch(/^next\n {2}write nothing more to this log/m)
     expect(stdout).toMatch(/^ {2}entry_altered at 10: /m)
   })
 

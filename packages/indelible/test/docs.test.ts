@@ -122,6 +122,27 @@ describe('format.md', () => {
   })
 })
 
+describe('architecture.md', () => {
+  const text = read('docs/architecture.md')
+  const source = 'packages/indelible/src'
+
+  it('has each folder of the source', () => {
+    const folders = readdirSync(join(root, source), { withFileTypes: true }).filter((entry) => entry.isDirectory())
+    expect(folders.map(({ name }) => name).filter((name) => !text.includes(`\`${name}/\``))).toEqual([])
+  })
+
+  it('names files that there are, as do all documents', () => {
+    const gone: string[] = []
+    for (const document of documents) {
+      for (const [, path] of read(document).matchAll(/`((?:[\w.-]+\/)+[\w.-]+\.(?:ts|mjs|md|script))`/g)) {
+        const places = ['', 'packages/indelible', source, dirname(document)]
+        if (!places.some((place) => existsSync(join(root, place, path!)))) gone.push(`${document}: ${path}`)
+      }
+    }
+    expect(gone).toEqual([])
+  })
+})
+
 describe('threat-model.md', () => {
   const START = '<!-- attacks:start -->'
   const END = '<!-- attacks:end -->'

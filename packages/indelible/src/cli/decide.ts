@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import type { Receipt } from '../log/log.ts'
 import { type Context, examples } from './context.ts'
 import { UsageError } from './exit.ts'
-import { parseJsonFlag, withOwner } from './owner-flags.ts'
+import { parseJsonFlag, requireOwner, withOwner } from './owner-flags.ts'
 
 /** What all three take; `decide-prompts.ts` asks for what is missing. */
 export interface DecisionFlags {
@@ -91,6 +91,7 @@ async function decide(kind: DecisionKind, given: DecisionFlags, context: Context
     const { askForDecision } = await import('./decide-prompts.ts')
     flags = await askForDecision(kind, flags, context)
   }
+  requireOwner(flags)
   const { openLog } = await import('../log/home.ts')
   const decisions = await import('../decision/decisions.ts')
   const signer = flags.identity ? (await import('../keys/identities.ts')).loadIdentity(flags.identity) : null

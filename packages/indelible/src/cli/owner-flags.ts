@@ -1,5 +1,6 @@
 /** What the commands have in common by which people say something for the record. */
 import { type Command, InvalidArgumentError } from 'commander'
+import { IndelibleError } from '../errors.ts'
 import type { Log, Receipt } from '../log/log.ts'
 import type { Context } from './context.ts'
 
@@ -13,6 +14,15 @@ export function addOwner(command: Command): Command {
 export function withOwner<T extends { owner?: string }>(flags: T): T {
   const owner = flags.owner ?? process.env.INDELIBLE_OWNER ?? process.env.AUDIT_OWNER
   return owner === undefined ? flags : { ...flags, owner }
+}
+
+/**
+ * The schema says it as well, and knows nothing of flags.
+ * @throws IndelibleError `ERR_DECISION_INVALID`
+ */
+export function requireOwner({ owner }: { readonly owner?: string }): void {
+  if (owner !== undefined && owner.trim() !== '') return
+  throw new IndelibleError('ERR_DECISION_INVALID', 'owner: missing or blank; name who decides with --owner')
 }
 
 export function parseJsonFlag(text: string): unknown {

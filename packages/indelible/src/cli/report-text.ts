@@ -21,8 +21,13 @@ export function describeReport(report: Report): string {
     section('established', establishedText(report)),
     section('findings', findingsText(report)),
     section('not checked', report.not_checked.map((what) => `  - ${printable(what)}\n`).join('')),
+    report.verdict === 'failed' ? section('next', NEXT) : '',
   ].join('')
 }
+
+const NEXT = `  write nothing more to this log; copy its home and your pin to where nothing is overwritten; then look
+  what each finding means: "Findings of a verification" in docs/errors.md of the repository
+`
 
 /** What the check of an evidence bundle found. */
 export function describeBundle(report: BundleReport): string {

@@ -168,7 +168,7 @@ const decision = z.strictObject({
 
 /** The members that an event and a record have in common, with fixed meaning. */
 const shared = {
-  type: z.string().refine(isType, 'unknown event type; types of your own begin with x.'),
+  type: z.string().refine(isType, 'unknown event type; docs/format.md lists them, and types of your own begin with x.'),
   actor,
   outcome: z.enum(OUTCOMES),
   tenant: string.optional(),

@@ -49,6 +49,11 @@ export interface PlanOptions {
   readonly trustClock?: boolean
 }
 
+function vouchedText(size: number, by: RetentionConfig['vouched_by']): string {
+  const more = by === 'anchor' ? 'indelible anchor now' : 'indelible verify'
+  return `the log is vouched for up to size ${size}; further with ${more}`
+}
+
 /** @throws IndelibleError `ERR_RETENTION_CLOCK` if the clock is behind the log, or jumped forward lately */
 export async function planRetention(
   log: Log,
@@ -89,7 +94,7 @@ export async function planRetention(
       code: 'hold',
       message: `entry ${held.index} is under ${held.hold}`,
     })
-  limits.push({ index: vouched, code: 'vouched', message: `the log is vouched for up to size ${vouched}` })
+  limits.push({ index: vouched, code: 'vouched', message: vouchedText(vouched, config.vouched_by) })
   // What the writer goes on from is never purged.
   limits.push({ index: size - 1, code: 'end', message: 'the log ends' })
   limits.sort((a, b) => a.index - b.index)
