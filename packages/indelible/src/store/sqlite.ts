@@ -89,10 +89,11 @@ class SqliteStore implements LogStore {
 
   appendAfter(head: Head, batch: Batch): Promise<boolean> {
     const packed = packBatch(head, batch)
-    const run = this.#queue.then(async () => {
+    const run = this.#queue.then(() => {
       this.#writer()
-      await this.#giveWay()
-      return this.#background!.append(packed)
+      const write = () => this.#background!.append(packed)
+      // In this turn, before those who are answered meanwhile record their next: the thread is to work beside them.
+      return this.#isWanted() ? sleep(GIVE_WAY_MS).then(write) : write()
     })
     this.#queue = run.catch(() => {})
     return run
@@ -102,7 +103,7 @@ class SqliteStore implements LogStore {
   #exclusive(work: (connection: Connection) => boolean | Promise<boolean>): Promise<void> {
     const run = this.#queue.then(async () => {
       const connection = this.#writer()
-      await this.#giveWay()
+      if (this.#isWanted()) await sleep(GIVE_WAY_MS)
       await this.#begin(connection)
       try {
         if (await work(connection)) connection.statement('COMMIT').run()
@@ -117,9 +118,9 @@ class SqliteStore implements LogStore {
     return run
   }
 
-  /** Appends that follow one another would never let the thread in that scrubs. */
-  async #giveWay(): Promise<void> {
-    if (Atomics.load(this.#wanted, 0) === 1) await sleep(GIVE_WAY_MS)
+  /** Whether the thread that scrubs waits for the lock: appends that follow one another would never let it in. */
+  #isWanted(): boolean {
+    return Atomics.load(this.#wanted, 0) === 1
   }
 
   #writer(): Connection {
