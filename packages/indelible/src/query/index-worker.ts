@@ -10,7 +10,7 @@ import { openQuery } from './home-query.ts'
 const PAUSE_MS = 250
 
 /** After something was: of a log that grows fast, a few large pieces cost far less than many small ones. */
-const SHORT_PAUSE_MS = 50
+const SHORT_PAUSE_MS = 100
 
 /** By `setpriority`: a tenth of the processor time of whoever records, where the two want the same one. */
 const NICENESS = 10
