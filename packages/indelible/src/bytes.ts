@@ -3,6 +3,8 @@
  * spelling of something signed. They throw `RangeError`; callers turn that into an error that names the place.
  */
 
+import { utf8 } from '#text'
+
 export { fromAscii, fromUtf8, toBase64, toBase64Url, utf8, utf8Length, writeAscii } from '#text'
 
 export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
@@ -41,6 +43,9 @@ export function writeU64be(out: Uint8Array, offset: number, value: number): void
     rest = Math.floor(rest / 256)
   }
 }
+
+/** The digits of lower-case hex, as ASCII. */
+export const HEX_DIGITS: Uint8Array = utf8('0123456789abcdef').slice()
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 

@@ -7,7 +7,7 @@ import { concat, utf8 } from '../bytes.ts'
 import { type Draft, draftOfBytes, GAP } from './entry.ts'
 import { type Assurance, MAX_PARTS, type Mode, type PartInput } from './event.ts'
 import { isId } from './id.ts'
-import { JsonBytes, sortedKeys } from './json-bytes.ts'
+import { isPlain, JsonBytes, sortedKeys } from './json-bytes.ts'
 import {
   ASSURANCES,
   ENTRY_SCHEMA,
@@ -338,12 +338,6 @@ function attributes(value: unknown, steered: SteeredTexts): boolean {
     if (!out.value(attribute) || !steered.isPlainAttribute(key, attribute)) return false
   }
   return 6 * (out.at - start) < SURE_ATTRIBUTES_BYTES && closes(value, start, keys.length)
-}
-
-function isPlain(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== 'object' || value === null) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
 }
 
 function isWithin(value: unknown, ceiling: Assurance): value is Assurance {

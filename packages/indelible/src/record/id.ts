@@ -1,6 +1,6 @@
 /** Entry ids: UUIDv7 (RFC 9562 §5.7), so that they sort by time and an index over them is appended to, not scattered. */
 import { randomBytes, sha256 } from '#crypto'
-import { fromAscii, toHex, utf8 } from '../bytes.ts'
+import { fromAscii, HEX_DIGITS, toHex, utf8 } from '../bytes.ts'
 
 const PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
@@ -15,7 +15,7 @@ export function formatId(ms: number, random: Uint8Array, from = 0): string {
   let rest = Math.floor(ms)
   for (let i = 12; i >= 0; i--) {
     if (i === 8) continue
-    text[i] = DIGITS[rest % 16]!
+    text[i] = HEX_DIGITS[rest % 16]!
     rest = Math.floor(rest / 16)
   }
   digits(random[from]!, 14)
@@ -27,12 +27,11 @@ export function formatId(ms: number, random: Uint8Array, from = 0): string {
   return fromAscii(text)
 }
 
-const DIGITS = utf8('0123456789abcdef').slice()
 const text = utf8('00000000-0000-7000-8000-000000000000').slice()
 
 function digits(byte: number, at: number): void {
-  text[at] = DIGITS[byte >> 4]!
-  text[at + 1] = DIGITS[byte & 15]!
+  text[at] = HEX_DIGITS[byte >> 4]!
+  text[at + 1] = HEX_DIGITS[byte & 15]!
 }
 
 const POOL_IDS = 256

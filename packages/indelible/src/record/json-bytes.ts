@@ -4,7 +4,7 @@
  *
  * What is not plain is left to `carry.ts` and `jcs.ts`, which stay the judges; tests hold the two ways against each other.
  */
-import { utf8, writeAscii } from '../bytes.ts'
+import { HEX_DIGITS, writeAscii } from '../bytes.ts'
 
 /** Longer strings go to the platform's own copying. Shorter ones are faster by hand: measured, 40 characters are even. */
 const SHORT = 40
@@ -25,7 +25,6 @@ for (const [char, letter] of ['\bb', '\tt', '\nn', '\ff', '\rr', '""', '\\\\']) 
   ESCAPES[char!.charCodeAt(0)] = letter!.charCodeAt(0)
 }
 
-const HEX_DIGITS = utf8('0123456789abcdef').slice()
 const [QUOTE, COMMA, COLON, BACKSLASH, ZERO] = [0x22, 0x2c, 0x3a, 0x5c, 0x30]
 
 /** A buffer of a fixed size that is written to from its start, again and again. */
@@ -167,8 +166,7 @@ export class JsonBytes {
   }
 
   #object(value: object, depth: number): boolean {
-    const prototype: unknown = Object.getPrototypeOf(value)
-    if (prototype !== Object.prototype && prototype !== null) return false
+    if (!isPlain(value)) return false
     const keys = sortedKeys(value)
     this.bytes[this.at++] = 0x7b
     for (let i = 0; i < keys.length; i++) {
@@ -177,12 +175,19 @@ export class JsonBytes {
       if (i > 0) this.bytes[this.at++] = COMMA
       if (!this.string(key) || !this.hasRoom(8)) return false
       this.bytes[this.at++] = COLON
-      if (!this.value((value as Record<string, unknown>)[key], depth + 1)) return false
+      if (!this.value(value[key], depth + 1)) return false
     }
     if (!this.hasRoom(8)) return false
     this.bytes[this.at++] = 0x7d
     return true
   }
+}
+
+/** Whether it is an object as a literal makes it. Those of another realm are left to others. */
+export function isPlain(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }
 
 /** Own enumerable names, by their UTF-16 code units (RFC 8785 §3.2.3). */
